@@ -1,0 +1,3 @@
+"""ntkrun: neural-tangent-kernel learning at the cost of a linear model."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,85 @@
+"""From the composed yaml to checked objects: every parameter is judged before any data is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntkrun import checks, datasets
+from ntkrun.errors import ConfigError
+from ntkrun.maths import method as methods
+
+if TYPE_CHECKING:
+    from ntkrun.datasets.base import DataSource
+    from ntkrun.maths.method.base import Method
+    from ntkrun.stages.regress import Ridge
+
+BASELINES = ("auto", "exact", "estimate", "none")
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything a run needs. `record` is the plain, resolved configuration for the run folder."""
+
+    source: DataSource
+    method: Method
+    method_name: str
+    solver: Ridge
+    baseline: str
+    shard_rows: int
+    output_dir: Path
+    tracking_uri: str
+    tracking_experiment: str
+    record: dict[str, Any]
+
+
+def build(record: dict[str, Any]) -> RunConfig:
+    """Return the checked objects for a resolved configuration.
+
+    Raises ConfigError that lists every problem found, MachineError for a device that is not there.
+    """
+    from ntkrun.maths.method.base import torch_device
+    from ntkrun.stages.regress import Ridge
+
+    problems: list[str] = []
+    source = _make(datasets.get, record["dataset"], problems)
+    method = _make(methods.get, record["method"], problems)
+    solver = _make(lambda _: Ridge, record["solver"], problems)
+    problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
+    problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
+    for key in ("output_dir", "device"):
+        if not isinstance(record[key], str) or not record[key] or "\0" in str(record[key]):
+            problems += checks.choice("ntkrun", key, record[key], ["a non-empty string"])
+    if problems:
+        raise ConfigError(" ".join(problems))
+    torch_device(record["device"])
+    output_dir = Path(record["output_dir"]).expanduser().absolute()
+    uri = record["tracking"]["uri"] or f"sqlite:///{output_dir / 'mlflow.db'}"
+    return RunConfig(
+        source=source,
+        method=method,
+        method_name=record["method"]["name"],
+        solver=solver,
+        baseline=record["baseline"],
+        shard_rows=record["shard_rows"],
+        output_dir=output_dir,
+        tracking_uri=uri,
+        tracking_experiment=record["tracking"]["experiment"],
+        record=record,
+    )
+
+
+def _make(get: Any, section: dict[str, Any], problems: list[str]) -> Any:
+    """Build the object that a section names and collect its problems; None if it cannot be built."""
+    arguments = {k: v for k, v in section.items() if k != "name"}
+    try:
+        made = get(section["name"])(**arguments)
+        made.check()
+    except ConfigError as error:
+        problems.append(str(error))
+        return None
+    except TypeError as error:  # an argument that the class does not know
+        problems.append(f"{section['name']}: {error}.")
+        return None
+    return made

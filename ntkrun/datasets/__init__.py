@@ -1,0 +1,25 @@
+"""The data sets by name: one file here and one yaml in conf/dataset each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from ntkrun.errors import ConfigError, must_be
+
+if TYPE_CHECKING:
+    from ntkrun.datasets.base import DataSource
+
+DATASETS = {
+    "digits": ("ntkrun.datasets.digits", "Digits"),
+    "cifar10": ("ntkrun.datasets.cifar10", "Cifar10"),
+    "npz": ("ntkrun.datasets.npz", "Npz"),
+}
+
+
+def get(name: str) -> type[DataSource]:
+    """Return the class called `name` in the yaml files; ConfigError where there is none."""
+    if name not in DATASETS:
+        raise ConfigError(must_be("name", "dataset", "one of " + ", ".join(DATASETS), name))
+    module, cls = DATASETS[name]
+    return getattr(import_module(module), cls)

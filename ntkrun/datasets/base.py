@@ -1,0 +1,65 @@
+"""What every data set in conf/dataset has in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ntkrun import checks
+from ntkrun.datasets.split import Split
+from ntkrun.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """A data set as the yaml names it; `load` reads it.
+
+    Parameters
+    ----------
+    n_train, n_test : int or None
+        Rows to take, a stratified subset; None takes all.
+    valid_fraction : float
+        Share of train held out to choose lambda.
+    split_seed : int
+        Seed of the subsets and the held-out part; a sweep over `seed` leaves it alone.
+    data_dir : str or None
+        Where downloads are kept; None takes $NTKRUN_DATA_DIR, or else the cache folder of the system.
+    """
+
+    n_train: int | None = None
+    n_test: int | None = None
+    valid_fraction: float = 0.2
+    split_seed: int = 0
+    data_dir: str | None = None
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter, without touching a file."""
+        me, out = type(self).__name__, []
+        for key in ("n_train", "n_test"):
+            value = getattr(self, key)
+            if value is not None:
+                out += checks.integer(me, key, value, 4 if key == "n_train" else 1)
+        out += checks.real(me, "valid_fraction", self.valid_fraction, 0, 0.9)
+        out += checks.integer(me, "split_seed", self.split_seed, 0, 2**32 - 1)
+        return out
+
+    def check(self) -> None:
+        """Raise ConfigError with all problems."""
+        if found := self.problems():
+            raise ConfigError(" ".join(found))
+
+    def load(self) -> Split:
+        """Read the data and return its split; DataError or NetworkError where that fails."""
+        raise NotImplementedError
+
+    def subset(self) -> dict:
+        """Return the arguments of `make_split` that every data set passes on."""
+        return {k: getattr(self, k) for k in ("n_train", "n_test", "valid_fraction", "split_seed")}
+
+    def cache(self) -> Path:
+        """Return the folder for downloads."""
+        import os
+
+        import pooch
+
+        return Path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))

@@ -1,0 +1,138 @@
+"""CIFAR-10 (Krizhevsky 2009): 50,000 + 10,000 colour images of 32 x 32 pixels in ten classes."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkrun.datasets.archive import read_members, read_pickled_arrays
+from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.split import Split, make_split
+from ntkrun.errors import DataError, NetworkError, must_be
+
+log = logging.getLogger(__name__)
+
+CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
+RECORD, ROWS = 3073, 10_000
+BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cifar10(DataSource):
+    """CIFAR-10 from an archive or unpacked folder, else from a download.
+
+    Looked for in this order: `path`; $NTKRUN_DATA_DIR (or data_dir); the mirrors.
+
+    Parameters
+    ----------
+    path : str or None
+        The binary or python archive (.tar.gz), or the unpacked folder. A file named here is taken with
+        any checksum; one that is found or downloaded must have a known one.
+    mirrors : list of {url, hash}
+        Tried in turn; hash is "md5:..." or "sha256:...".
+    """
+
+    path: str | None = None
+    mirrors: tuple[dict[str, str], ...] = ()
+
+    def load(self) -> Split:
+        """Return the split; see DataSource."""
+        source = self._find()
+        batches = _read_folder(source) if source.is_dir() else _read_archive(source)
+        x, y = (np.concatenate([b[i] for b in batches[:-1]]) for i in (0, 1))
+        return make_split("cifar10", (x, y), batches[-1], classes=10, class_names=CLASSES, **self.subset())
+
+    def _find(self) -> Path:
+        if self.path:
+            path = Path(self.path).expanduser()
+            if not path.exists():
+                raise DataError(must_be("path", "Cifar10", "an existing archive or folder", str(path)))
+            return path
+        known = {m["url"].rsplit("/", 1)[-1]: m["hash"] for m in self.mirrors}
+        folder = self.cache()
+        for name, expected in known.items():
+            if (folder / name).is_file():
+                if _hash(folder / name, expected) == expected:
+                    return folder / name
+                raise DataError(
+                    f"{folder / name} has another checksum than the published archive ({expected}). "
+                    f"If you trust it, name it: dataset.path={folder / name}."
+                )
+        return self._download(folder)
+
+    def _download(self, folder: Path) -> Path:
+        import pooch
+        import requests
+
+        if os.environ.get("NTKRUN_OFFLINE"):
+            raise NetworkError(f"CIFAR-10 is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE.")
+        errors = []
+        for mirror in self.mirrors:
+            name = mirror["url"].rsplit("/", 1)[-1]
+            try:
+                log.info("downloading %s to %s", mirror["url"], folder)
+                get = pooch.HTTPDownloader(timeout=30, progressbar=False)
+                return Path(
+                    pooch.retrieve(mirror["url"], mirror["hash"], fname=name, path=folder, downloader=get)
+                )
+            except (requests.RequestException, ValueError, OSError) as error:
+                errors.append(f"{mirror['url']}: {type(error).__name__}")
+                log.debug("mirror failed", exc_info=True)
+        raise NetworkError(
+            f"CIFAR-10 could not be downloaded ({'; '.join(errors) or 'no mirrors'}). "
+            f"Put cifar-10-binary.tar.gz into {folder}, or set dataset.path=FILE."
+        )
+
+
+def _hash(path: Path, like: str) -> str:
+    kind = like.split(":", 1)[0]
+    with path.open("rb") as file:
+        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+
+
+def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    exact = {f"cifar-10-batches-bin/{b}.bin": (RECORD * ROWS, RECORD * ROWS) for b in BATCHES}
+    # python batches: 30.7 MB of pixels, plus labels and file names
+    pickled = {f"cifar-10-batches-py/{b}": (3072 * ROWS, 3072 * ROWS + (2 << 20)) for b in BATCHES}
+    found = read_members(path, exact) or read_members(path, pickled)
+    missing = [b for b in BATCHES if not any(Path(name).stem == b for name in found)]
+    if missing:
+        raise DataError(f"{path} is not a CIFAR-10 archive: {', '.join(missing)} not found in it.")
+    if any(name.endswith(".bin") for name in found):
+        return [_binary(found[name], name) for name in exact]
+    return [_pickled(found[name], name) for name in pickled]
+
+
+def _read_folder(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
+    for folder in (path, path / "cifar-10-batches-bin", path / "cifar-10-batches-py"):
+        for suffix, read in ((".bin", _binary), ("", _pickled)):
+            files = [folder / (b + suffix) for b in BATCHES]
+            if all(f.is_file() for f in files):
+                return [read(f.read_bytes(), str(f)) for f in files]
+    raise DataError(f"{path} is not a CIFAR-10 folder: data_batch_1.bin .. test_batch.bin not found in it.")
+
+
+def _binary(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
+    if len(data) != RECORD * ROWS:
+        raise DataError(f"{source} must be {RECORD * ROWS} bytes long. Got {len(data)} instead. Get it anew.")
+    records = np.frombuffer(data, np.uint8).reshape(ROWS, RECORD)
+    return _images(records[:, 1:]), records[:, 0].astype(np.int64)
+
+
+def _pickled(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
+    batch = read_pickled_arrays(data, source)
+    pixels, labels = batch.get(b"data"), batch.get(b"labels")
+    if not isinstance(pixels, np.ndarray) or pixels.shape != (ROWS, 3072) or pixels.dtype != np.uint8:
+        raise DataError(f"{source} is not a CIFAR batch: its data are not {ROWS} x 3072 bytes.")
+    if not isinstance(labels, list) or len(labels) != ROWS or not all(type(v) is int for v in labels):
+        raise DataError(f"{source} is not a CIFAR batch: its labels are not {ROWS} integers.")
+    return _images(pixels), np.array(labels, np.int64)
+
+
+def _images(planar: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(planar.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))

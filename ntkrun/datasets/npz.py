@@ -1,0 +1,64 @@
+"""The user's own arrays in one .npz file."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkrun import checks
+from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.split import Split, make_split
+from ntkrun.errors import DataError, must_be
+
+KEYS = ("x_train", "y_train", "x_test", "y_test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Npz(DataSource):
+    """Arrays x_train, y_train, x_test, y_test from `path`: rows (n, d) or images (n, H, W, C).
+
+    Parameters
+    ----------
+    path : str
+    task : {"classification", "regression"}
+        Classification wants integer labels 0..k-1.
+    classes : int or None
+        Number of classes; None takes the largest label of train plus one.
+    """
+
+    path: str | None = None
+    task: str = "classification"
+    classes: int | None = None
+
+    def problems(self) -> list[str]:
+        """Check the path's presence as a parameter and the task."""
+        out = super().problems()
+        if not self.path:
+            out.append(must_be("path", "Npz", "a .npz file", self.path, "Set dataset.path=FILE."))
+        out += checks.choice("Npz", "task", self.task, ("classification", "regression"))
+        if self.classes is not None:
+            out += checks.integer("Npz", "classes", self.classes, 2)
+        return out
+
+    def load(self) -> Split:
+        """Return the split; the file is read without unpickling anything."""
+        path = Path(str(self.path)).expanduser()
+        if not path.is_file():
+            raise DataError(must_be("path", "Npz", "an existing file", str(path)))
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                missing = [k for k in KEYS if k not in file.files]
+                if missing:
+                    raise DataError(must_be("path", "Npz", f"a file with the arrays {', '.join(KEYS)}", file.files))
+                arrays = [file[k] for k in KEYS]
+        except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
+            raise DataError(f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]) from error
+        x, y, x_test, y_test = (a.astype(a.dtype.newbyteorder("=")) for a in arrays)
+        classes = None
+        if self.task == "classification":
+            integer = np.issubdtype(y.dtype, np.integer) and len(y) > 0
+            classes = self.classes or (max(2, int(y.max()) + 1) if integer else 2)
+        return make_split(path.stem, (x, y), (x_test, y_test), classes=classes, **self.subset())

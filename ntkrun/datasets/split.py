@@ -1,0 +1,174 @@
+"""What a data set is once loaded: train, valid and test parts with their statistics and a hash."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.errors import DataError, must_be
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows of one role: inputs x (n, ...) and labels y (n,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+
+@dataclass(frozen=True)
+class Split:
+    """A data set cut into roles, with the standardisation that train alone determines.
+
+    Attributes
+    ----------
+    name : str
+    train, valid, test : Part
+        `valid` is the part of the training data held out to choose lambda; the final fit uses both.
+    classes : int or None
+        Number of classes; None for regression.
+    class_names : list of str
+    mean, std : ndarray
+        Per channel (images) or per column (rows), of train and valid together.
+    sha256 : str
+        Hash of everything above that determines numbers.
+    """
+
+    name: str
+    train: Part
+    valid: Part
+    test: Part
+    classes: int | None
+    class_names: list[str]
+    mean: np.ndarray
+    std: np.ndarray
+    sha256: str
+
+    def batch(self, part: str, start: int, stop: int, dtype: torch.dtype) -> Tensor:
+        """Return standardised rows start..stop of a part, on the CPU."""
+        x = torch.from_numpy(np.ascontiguousarray(getattr(self, part).x[start:stop])).to(torch.float64)
+        return ((x - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)).to(dtype)
+
+    def labels(self, part: str) -> Tensor:
+        """Return all labels of a part."""
+        return torch.from_numpy(np.ascontiguousarray(getattr(self, part).y))
+
+    @property
+    def n_train(self) -> int:
+        """Rows that the final fit sees."""
+        return len(self.train) + len(self.valid)
+
+
+def stratified_order(y: np.ndarray, classes: int | None, seed: int) -> np.ndarray:
+    """Return a random order of the rows whose every prefix has the class shares of the whole.
+
+    Row number r (from 0) of a class with c rows gets the rank (r + u) / c with u uniform; sorting the ranks
+    interleaves the classes. For regression it is a plain permutation.
+    """
+    rng = np.random.default_rng(seed)
+    if classes is None:
+        return rng.permutation(len(y))
+    rank = np.empty(len(y))
+    for label in np.unique(y):
+        rows = rng.permutation(np.flatnonzero(y == label))
+        rank[rows] = (np.arange(len(rows)) + rng.random(len(rows))) / len(rows)
+    return np.argsort(rank, kind="stable")
+
+
+def make_split(
+    name: str,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    *,
+    n_train: int | None,
+    n_test: int | None,
+    valid_fraction: float,
+    split_seed: int,
+    classes: int | None,
+    class_names: list[str] | None = None,
+) -> Split:
+    """Check the arrays, take stratified subsets, hold out a part of train and measure train's statistics.
+
+    Raises DataError with one sentence for anything that does not fit.
+    """
+    (x, y), (x_test, y_test) = _checked(name, "train", *train), _checked(name, "test", *test)
+    if x.shape[1:] != x_test.shape[1:]:
+        raise DataError(must_be("x_test", name, f"shaped like x_train, (n, {x.shape[1:]})", x_test.shape))
+    if classes is not None:
+        for role, labels in (("y_train", y), ("y_test", y_test)):
+            if not np.issubdtype(labels.dtype, np.integer):
+                raise DataError(must_be(role, name, "integers for classification", labels.dtype.name))
+            bad = np.flatnonzero((labels < 0) | (labels >= classes))
+            if len(bad):
+                constraint = f"in 0..{classes - 1} (row {bad[0]} is not)"
+                raise DataError(must_be(role, name, constraint, int(labels[bad[0]]), "Check the labels."))
+    order = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
+    order_test = np.sort(
+        stratified_order(y_test, classes, split_seed)[: _count(name, "n_test", n_test, len(y_test))]
+    )
+    held = max(1, round(valid_fraction * len(order)))
+    if len(order) - held < 2:
+        raise DataError(must_be("n_train", name, "large enough to hold out a part", len(order)))
+    if classes is not None and len(np.unique(y[order])) < 2:
+        raise DataError(must_be("y_train", name, "of at least two classes", int(y[order][0])))
+    # sorted indices read the source in its order; the roles do not depend on it
+    fit_rows, valid_rows = np.sort(order[:-held]), np.sort(order[-held:])
+    mean, std = _statistics(x, np.sort(order))
+    parts = (
+        Part(x[fit_rows], y[fit_rows]),
+        Part(x[valid_rows], y[valid_rows]),
+        Part(x_test[order_test], y_test[order_test]),
+    )
+    digest = hashlib.sha256(repr((x.shape[1:], x.dtype.str, classes)).encode())
+    for array in (*(a for p in parts for a in (p.x, p.y)), mean, std):
+        digest.update(repr((array.shape, array.dtype.str)).encode())
+        digest.update(np.ascontiguousarray(array).data)
+    names = class_names or [str(i) for i in range(classes or 0)]
+    return Split(name, *parts, classes, names, mean, std, digest.hexdigest())
+
+
+def _checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if x.dtype.kind not in "uif" or y.dtype.kind not in "uif":
+        raise DataError(must_be(f"{role} arrays", name, "of a real number type", f"{x.dtype}, {y.dtype}"))
+    if x.ndim not in (2, 4):
+        raise DataError(must_be(f"x_{role}", name, "rows (n, d) or images (n, H, W, C)", x.shape))
+    if y.ndim != 1 or len(x) != len(y):
+        raise DataError(must_be(f"y_{role}", name, f"one label for each of {len(x)} rows", y.shape))
+    if min(x.shape) == 0:
+        raise DataError(must_be(f"x_{role}", name, "not empty", x.shape))
+    for what, array in ((f"x_{role}", x), (f"y_{role}", y)):
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argwhere(~np.isfinite(array))[0][0])
+            raise DataError(must_be(what, name, f"finite (row {row} is not)", "nan or inf", "Clean the rows."))
+    return x, y
+
+
+def _count(name: str, key: str, wanted: int | None, have: int) -> int:
+    if wanted is None:
+        return have
+    if wanted > have:
+        raise DataError(must_be(key, name, f"at most {have}", wanted, f"Leave dataset.{key} out for all rows."))
+    return wanted
+
+
+def _statistics(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation per last-axis entry in float64, in bounded memory."""
+    axes = tuple(range(x.ndim - 1))
+    total, square, count = np.zeros(x.shape[-1]), np.zeros(x.shape[-1]), 0
+    shift = x[rows[0]].astype(np.float64).reshape(-1, x.shape[-1]).mean(0)
+    for start in range(0, len(rows), 1024):
+        block = x[rows[start : start + 1024]].astype(np.float64) - shift
+        total += block.sum(axes)
+        square += (block**2).sum(axes)
+        count += block.size // x.shape[-1]
+    mean = total / count
+    std = np.sqrt(np.maximum(square / count - mean**2, 0))
+    std[std == 0] = 1.0  # a constant channel stays zero after centring
+    return mean + shift, std

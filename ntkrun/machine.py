@@ -1,0 +1,104 @@
+"""This machine: allocator, memory and a description for the record."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+
+def tune_allocator() -> None:
+    """Let glibc keep freed buffers instead of giving each back to the kernel.
+
+    Fresh pages cost more than the arithmetic on them: measured 1.4x end to end on 32x32 images. A process
+    with another C library is left as it is.
+    """
+    try:
+        libc = ctypes.CDLL("libc.so.6")
+        libc.mallopt(-3, 32 << 20)  # M_MMAP_THRESHOLD, at its upper limit
+        libc.mallopt(-1, 1 << 30)  # M_TRIM_THRESHOLD
+    except (OSError, AttributeError):
+        return
+
+
+def reset_peak_rss() -> None:
+    """Start a new peak, so that each job of a sweep in one process reports its own."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return
+
+
+def peak_rss_mb() -> float:
+    """Return the largest resident set since `reset_peak_rss`, in MiB."""
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if platform.system() == "Darwin" else peak / 1024
+
+
+def available_memory() -> int | None:
+    """Return the bytes that can still be allocated without swapping, or None where it is unknown."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return None
+
+
+def describe() -> dict[str, Any]:
+    """Return versions, cores, threads and the git state of the code, for the record."""
+    import torch
+
+    packages = {}
+    for name in ("ntkrun", "torch", "numpy", "scipy", "scikit-learn", "numba", "h5py", "mlflow", "hydra-core"):
+        try:
+            packages[name] = version(name)
+        except PackageNotFoundError:
+            packages[name] = "absent"
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpu": _cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "packages": packages,
+        **_git(),
+    }
+
+
+def _cpu_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
+
+
+def _git() -> dict[str, Any]:
+    """Return revision and dirty flag of the checkout the package runs from, if it is one."""
+    root = Path(__file__).resolve().parent.parent
+    if not (root / ".git").exists():
+        return {"git_revision": None, "git_dirty": None}
+    try:
+        run = [
+            subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, timeout=10, check=True)
+            for args in (("rev-parse", "HEAD"), ("status", "--porcelain"))
+        ]
+    except (OSError, subprocess.SubprocessError):
+        return {"git_revision": None, "git_dirty": None}
+    return {"git_revision": run[0].stdout.strip(), "git_dirty": bool(run[1].stdout.strip())}

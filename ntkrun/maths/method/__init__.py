@@ -1,0 +1,32 @@
+"""The methods by name. A method is one file here and one yaml in conf/method.
+
+Names, not importable paths, stand in the yaml, so a config can start nothing but what is listed here
+or registered by an installed package under the entry point group "ntkrun.methods".
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from ntkrun.errors import ConfigError, must_be
+
+if TYPE_CHECKING:
+    from ntkrun.maths.method.base import Method
+
+METHODS = {
+    "cntk_sketch": ("ntkrun.maths.method.cntk_sketch", "CNTKSketch"),
+    "exact_cntk": ("ntkrun.maths.method.exact_cntk", "ExactCNTK"),
+}
+
+
+def get(name: str) -> type[Method]:
+    """Return the class called `name` in the yaml files; ConfigError where there is none."""
+    if name in METHODS:
+        module, cls = METHODS[name]
+        return getattr(import_module(module), cls)
+    for point in entry_points(group="ntkrun.methods"):
+        if point.name == name:
+            return point.load()
+    raise ConfigError(must_be("name", "method", "one of " + ", ".join(METHODS), name))

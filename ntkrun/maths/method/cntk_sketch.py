@@ -1,0 +1,142 @@
+"""Convolutional sketch of the CNTK with global average pooling (MATH: section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.errors import must_be
+from ntkrun.maths.kernel.polynomial import coefficients
+from ntkrun.maths.layer.conv import Conv, InputConv
+from ntkrun.maths.layer.head import TangentHead
+from ntkrun.maths.layer.relu import Relu
+from ntkrun.maths.method.base import DTYPES, ImageMethod, torch_device
+from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.rng import Stream
+
+
+class CNTKSketch(ImageMethod):
+    """Random features whose inner products approximate the CNTK with global average pooling.
+
+    E<z(x), z(y)> ~ Theta(x, y) of MATH section 2. Zandieh et al. 2021, section 4 (theorem 4), with
+    the constant terms kept exact, the neighbourhoods rotated by a cosine transform before they are
+    sketched, and the last layer's product pooled exactly before its one sketch.
+
+    Parameters
+    ----------
+    n_components : int
+        Real columns of the result (`feature_dim` of a run), >= 16.
+    depth : int
+        Convolutions L. Compare depth=3 with "3 convolutions" in tables, not with Arora's "depth 3".
+    filter_size : int
+        Odd side q of the filters.
+    degree : int
+        Degree of the polynomials that stand for kappa0 and kappa1, >= 2.
+    coefficients : {"fitted", "taylor"}
+        "taylor" is what the theorems use, "fitted" is closer at low degree.
+    trained : {"inner", "all"}
+        Which layers' tangents count; "inner" is the paper's kernel.
+    padding : {"same", "valid"}
+    sketch_dim : int or None
+        Sketched coordinates a pixel inside; None takes n_components / 32, within [32, 512].
+    random_state : int
+    device, dtype : str
+
+    Cost: linear in the number of pixels; about 12 degree sketch_dim^2 multiply-adds a pixel and layer,
+    `bytes_per_row` of memory a row. A batch may be split anywhere: rows do not influence each other.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1024,
+        *,
+        depth: int = 3,
+        filter_size: int = 3,
+        degree: int = 2,
+        coefficients: str = "fitted",
+        trained: str = "inner",
+        padding: str = "same",
+        sketch_dim: int | None = None,
+        random_state: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.n_components = n_components
+        self.depth = depth
+        self.filter_size = filter_size
+        self.degree = degree
+        self.coefficients = coefficients
+        self.trained = trained
+        self.padding = padding
+        self.sketch_dim = sketch_dim
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        me = type(self).__name__
+        out = super().problems()
+        out += checks.integer(me, "n_components (feature_dim)", self.n_components, 16, 1 << 24)
+        out += checks.integer(me, "degree", self.degree, 2, 64)
+        out += checks.choice(me, "coefficients", self.coefficients, ("fitted", "taylor"))
+        out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
+        if self.sketch_dim is not None:
+            out += checks.integer(me, "sketch_dim", self.sketch_dim, 16, 1 << 14)
+        if not out and self._dim() < self.filter_size**2 + self.degree:
+            need = self.filter_size**2 + self.degree
+            out.append(must_be("sketch_dim", me, f">= filter_size^2 + degree = {need}", self._dim()))
+        return out
+
+    def _dim(self) -> int:
+        if self.sketch_dim is not None:
+            return self.sketch_dim
+        return min(512, max(32, self.n_components // 32))
+
+    def _draw(self, X: Any) -> None:
+        self.check_shape(self.input_shape_)
+        dtype, device = DTYPES[self.dtype], torch_device(self.device)
+        stream = Stream(self.random_state).child("cntk_sketch")
+        dim, q, same = self._dim(), self.filter_size, self.padding == "same"
+        channels = self.input_shape_[2]
+        self._input = InputConv(channels, q, dim, same, stream.child("input"), dtype).to(device)
+        self._relus: list[Relu] = []
+        self._convs: list[Conv] = []
+        alpha, beta = 0.0, (0.0 if self.trained == "all" else None)
+        for h in range(1, self.depth + 1):
+            c1, c0 = (coefficients(self.coefficients, order, self.degree, h) for order in (1, 0))
+            relu = Relu(c1, c0, dim, alpha, beta, stream.child(f"relu{h}"), dtype)
+            self._relus.append(relu.to(device))
+            if h < self.depth:
+                self._convs.append(Conv(q, dim, same, stream.child(f"conv{h}"), dtype).to(device))
+            alpha, beta = relu.alpha, relu.beta
+        with_phi = self.trained == "all"
+        head = TangentHead(dim, self.degree, self.n_components, with_phi, stream.child("head"), dtype)
+        self._head = head.to(device)
+
+    def _features(self, batch: Tensor) -> Tensor:
+        pair = self._input.features(batch)
+        if self.trained == "all":
+            pair.beta, pair.psi = pair.alpha, pair.phi
+        for relu, conv in zip(self._relus, self._convs, strict=False):
+            pair = conv.features(relu.features(pair))
+        last = self._relus[-1]
+        positions = pair.norm[0].numel()
+        scale = pair.norm.sqrt() / (self.filter_size * positions)
+        phi = last.last_phi(pair) if self.trained == "all" else None
+        return self._head(pair, *last.last(pair), phi, scale)
+
+    def reference(self) -> ExactCNTK:
+        """Return the exact kernel that the features approximate."""
+        shared = ("depth", "filter_size", "trained", "padding", "device", "dtype")
+        return ExactCNTK(**{name: getattr(self, name) for name in shared})
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of a row in flight: ten-odd maps of `dim` channels and the last product."""
+        dim, size = self._dim(), torch.finfo(DTYPES[self.dtype]).bits // 8
+        maps = 6 + 2 * self.degree
+        return size * (shape[0] * shape[1] * dim * maps + 3 * dim * dim * self.degree + self.n_components)

@@ -1,0 +1,65 @@
+"""Exact CNTK with global average pooling: the reference that the sketches approximate."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.maths.kernel.cntk import CNTK
+from ntkrun.maths.method.base import DTYPES, ImageMethod
+
+
+class ExactCNTK(ImageMethod):
+    """Kernel values of the CNTK, for kernel ridge regression (Arora et al. 2019).
+
+    Parameters
+    ----------
+    depth, filter_size, trained, padding
+        As for CNTKSketch.
+    device, dtype : str
+
+    Cost: (HW)^2 depth arccosines a pair of images, n (n+1)/2 pairs of training images.
+    """
+
+    kind = "kernel"
+
+    def __init__(
+        self,
+        *,
+        depth: int = 3,
+        filter_size: int = 3,
+        trained: str = "inner",
+        padding: str = "same",
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.depth = depth
+        self.filter_size = filter_size
+        self.trained = trained
+        self.padding = padding
+        self.device = device
+        self.dtype = dtype
+
+    def _draw(self, X: Any) -> None:
+        self.check_shape(self.input_shape_)
+
+    def kernel(self, X: Any, Y: Any = None) -> Any:
+        """Return Theta (n, m) between images X and Y; Y None computes symmetric entries once."""
+        out = self._exact()(self._tensor(X), None if Y is None else self._tensor(Y))
+        return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
+        """Return Theta(X[ix[p]], Y[iy[p]]) for all p, a tensor (len(ix),)."""
+        return self._exact().pairs(self._tensor(X), self._tensor(Y), ix, iy)
+
+    def _exact(self) -> CNTK:
+        return CNTK(self.depth, self.filter_size, self.trained, self.padding)
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of one image with its norms."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        return size * shape[0] * (shape[1] + self.filter_size) * (shape[2] + 2 * self.depth)

@@ -1,0 +1,66 @@
+"""Named random streams: the same name and seed give the same numbers on every device.
+
+A stream is a path of names. Its generator is seeded with a hash of that path, so adding a new
+consumer never shifts the numbers of an old one. Numbers are drawn on the CPU and then moved,
+which makes a run on a GPU use the very same sketches.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A named source of random numbers.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the whole experiment.
+    path : tuple of str
+        Names from the root to this stream; use `child` rather than passing it.
+    """
+
+    seed: int
+    path: tuple[str, ...] = ()
+
+    def child(self, name: str | int) -> Stream:
+        """Return the stream called `name` below this one."""
+        return Stream(self.seed, (*self.path, str(name)))
+
+    def generator(self) -> torch.Generator:
+        """Return a fresh CPU generator; two calls give the same numbers."""
+        # repr keeps ("a", "b") and ("a/b",) apart.
+        digest = hashlib.sha256(repr((int(self.seed), self.path)).encode()).digest()
+        return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+
+    def rademacher(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return independent uniform signs +-1 of the given shape."""
+        bits = torch.randint(0, 2, shape, generator=self.generator())
+        return (2 * bits - 1).to(dtype)
+
+    def gaussian(self, *shape: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return independent standard normals of the given shape (drawn in float64)."""
+        return torch.randn(shape, generator=self.generator(), dtype=torch.float64).to(dtype)
+
+    def permutation(self, n: int) -> Tensor:
+        """Return a uniform permutation of 0..n-1, int64."""
+        return torch.randperm(n, generator=self.generator())
+
+    def orthonormal(self, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return a random (rows, columns) matrix S with E<xS, yS> = <x, y>.
+
+        For rows <= columns its rows are orthonormal, so the map is an exact isometry; otherwise
+        its columns are orthogonal and scaled by sqrt(rows / columns).
+        """
+        wide = max(rows, columns), min(rows, columns)
+        q, r = torch.linalg.qr(self.gaussian(*wide, dtype=torch.float64))
+        q = q * torch.sign(torch.diagonal(r))  # makes q exactly Haar distributed
+        if rows <= columns:
+            return q.T.contiguous().to(dtype)
+        return (q * (rows / columns) ** 0.5).to(dtype)

@@ -1,0 +1,53 @@
+"""Progress for people: a bar on a terminal, a log line every tenth elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+log = logging.getLogger(__name__)
+
+
+class Advance(Protocol):
+    """A callable that reports finished units."""
+
+    def __call__(self, units: float) -> None:
+        """Report that `units` more are done."""
+
+
+@contextmanager
+def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
+    """Show the progress of `total` units while the block runs."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(title, total=total)
+            yield lambda units: bar.advance(task, units)
+        return
+    done, told, start = 0.0, 0, time.monotonic()
+
+    def advance(units: float) -> None:
+        nonlocal done, told
+        done += units
+        tenth = int(10 * done / total) if total else 10
+        spent = time.monotonic() - start
+        # short work needs no lines at all
+        if tenth > told and spent > 5:
+            left = spent * (total - done) / done
+            log.info("%s: %d of %d %s, %.0f s left", title, done, total, unit, left)
+        told = max(told, tenth)
+
+    yield advance

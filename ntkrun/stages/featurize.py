@@ -1,0 +1,188 @@
+"""Stage 2: turn rows into shards of features (or of kernel values), reusing what is there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+from torch import Tensor
+
+from ntkrun import machine
+from ntkrun.datasets.split import Split
+from ntkrun.errors import MachineError
+from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
+from ntkrun.progress import progress
+from ntkrun.store.atomic import remove_temporaries
+from ntkrun.store.shards import ShardStore, content_key
+
+log = logging.getLogger(__name__)
+PARTS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Features:
+    """The finished shards of a run. `seconds` counts computing, also when it was done in an earlier run."""
+
+    store: ShardStore
+    names: dict[str, list[str]]
+    device: torch.device
+    reused: int
+    seconds: float
+
+    def batches(self, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield (features, labels) shard by shard, in order, each checked before use."""
+        for part in parts:
+            for name in self.names[part]:
+                x, y = self.store.read(name)
+                yield torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
+
+    def seconds_of(self, *parts: str) -> float:
+        """Return the computing time of some parts."""
+        return sum(self.store.receipts[n].seconds for p in parts for n in self.names[p])
+
+
+def plan(split: Split, shard_rows: int) -> list[tuple[str, str, int, int]]:
+    """Return (name, part, start, stop) of every shard."""
+    out = []
+    for part in PARTS:
+        n = len(getattr(split, part))
+        count = -(-n // shard_rows)
+        out += [
+            (f"{part}-{i:05d}-of-{count:05d}.h5", part, i * shard_rows, min(n, (i + 1) * shard_rows))
+            for i in range(count)
+        ]
+    return out
+
+
+def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
+    """Compute every shard that is not there yet and return them all.
+
+    Only one process works on a key at a time; another one waits and then finds the work done. A killed
+    run leaves its finished shards, which the next run checks and keeps.
+    """
+    spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
+    folder = root / content_key(spec)
+    check_memory(split, method, shard_rows)
+    work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
+    shards = plan(split, shard_rows)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(f"{folder} could not be made: {error.strerror}. Choose another output_dir.") from error
+    with FileLock(folder / ".lock"):
+        remove_temporaries(folder)
+        store = ShardStore(folder, spec)
+        known = [name for name, *_ in shards if name in store.receipts]
+        todo = [shard for shard in shards if shard[0] not in known or not store.valid(shard[0])]
+        damaged = [shard[0] for shard in todo if shard[0] in known]
+        if damaged:
+            log.warning("%d damaged or missing shards are computed again: %s", len(damaged), ", ".join(damaged))
+        reused = len(shards) - len(todo)
+        if reused:
+            log.info("featurize  %d of %d shards reused from %s", reused, len(shards), folder)
+        if todo:
+            work.warm_up()
+            with progress("featurize ", sum(work.units(*s[1:]) for s in todo), work.unit) as advance:
+                for name, part, start, stop in todo:
+                    begin = time.perf_counter()
+                    features = work(part, start, stop)
+                    seconds = time.perf_counter() - begin
+                    labels = split.labels(part)[start:stop].numpy()
+                    store.write(name, part, start, features.cpu().numpy(), labels, seconds)
+                    advance(work.units(part, start, stop))
+    names = {part: [s[0] for s in shards if s[1] == part] for part in PARTS}
+    total = sum(store.receipts[s[0]].seconds for s in shards)
+    device = torch_device(method.device)
+    log.info("featurize  %d rows in %.1f s%s", sum(s[3] - s[2] for s in shards), total, " (earlier)" if not todo else "")
+    return Features(store, names, device, reused, total)
+
+
+class Rows:
+    """Features of rows, independent of each other."""
+
+    unit = "rows"
+
+    def __init__(self, split: Split, method: Method):
+        self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
+        method.fit(split.batch("train", 0, min(64, len(split.train)), self.dtype))
+
+    def warm_up(self) -> None:
+        """Run one row, so that one-time set-up is not timed."""
+        self("train", 0, 1)
+
+    def units(self, part: str, start: int, stop: int) -> int:
+        """Return the work in a shard, in rows."""
+        return stop - start
+
+    def __call__(self, part: str, start: int, stop: int) -> Tensor:
+        """Return the features of rows start..stop of a part."""
+        return self.method.transform(self.split.batch(part, start, stop, self.dtype))
+
+
+class Kernel:
+    """Rows of the exact Gram matrix against all training rows (train, then valid).
+
+    Training rows hold their columns up to the diagonal and zeros beyond: each symmetric entry is
+    computed once.
+    """
+
+    unit = "kernel entries"
+
+    def __init__(self, split: Split, method: Method):
+        self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
+        self.n = split.n_train
+        parts = [split.batch(p, 0, len(getattr(split, p)), self.dtype) for p in ("train", "valid")]
+        self.reference = torch.cat(parts)
+        method.fit(self.reference)
+
+    def warm_up(self) -> None:
+        """Compute one entry, which compiles the kernel."""
+        self.method.kernel(self.reference[:1], self.reference[:1])
+
+    def _first(self, part: str) -> int:
+        return 0 if part == "train" else len(self.split.train)
+
+    def units(self, part: str, start: int, stop: int) -> int:
+        """Return the distinct kernel entries in a shard."""
+        if part == "test":
+            return (stop - start) * self.n
+        a, b = self._first(part) + start, self._first(part) + stop
+        return (b * (b + 1) - a * (a + 1)) // 2
+
+    def __call__(self, part: str, start: int, stop: int) -> Tensor:
+        """Return kernel rows (stop - start, n_train)."""
+        if part == "test":
+            return self.method.kernel(self.split.batch(part, start, stop, self.dtype), self.reference)
+        a, b = self._first(part) + start, self._first(part) + stop
+        out = self.reference.new_zeros(b - a, self.n)
+        if a:
+            out[:, :a] = self.method.kernel(self.reference[a:b], self.reference[:a])
+        out[:, a:b] = self.method.kernel(self.reference[a:b]).tril()
+        return out
+
+
+def check_memory(split: Split, method: Method, shard_rows: int) -> None:
+    """Raise MachineError before any work if the plan does not fit into memory."""
+    need, free = memory_plan(split, method, shard_rows), machine.available_memory()
+    if free is not None and need > free:
+        raise MachineError(
+            f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
+            "Lower feature_dim, shard_rows or dataset.n_train."
+        )
+
+
+def memory_plan(split: Split, method: Method, shard_rows: int) -> int:
+    """Return the bytes the run will need beyond what is loaded: batch, shard, normal equations."""
+    if method.kind == "kernel":
+        # Gram matrix as assembled, centred, shifted and factored, in float64
+        return 5 * 8 * split.n_train**2
+    m = int(method.get_params()["n_components"])
+    shape = split.train.x.shape[1:]
+    batch = max(BATCH_BYTES, method.bytes_per_row(shape))
+    # sums, centred copy, shifted copy, factor; a shard in float32, its file and in float64
+    return batch + 4 * 8 * m * m + 16 * shard_rows * m

@@ -1,0 +1,158 @@
+"""Stage 3: ridge regression over shards; lambda is chosen on held-out training rows."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.errors import ConfigError, must_be
+from ntkrun.maths import metrics
+from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.stages.featurize import Features
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ridge:
+    """The solver: a grid of relative ridge parameters.
+
+    Parameters
+    ----------
+    lambda_min, lambda_max : float
+        Ends of the grid, relative to the mean squared norm of the centred features.
+    lambda_count : int
+        Points, equally spaced in the logarithm.
+    """
+
+    lambda_min: float = 1e-10
+    lambda_max: float = 1e-1
+    lambda_count: int = 28
+
+    def check(self) -> None:
+        """Raise ConfigError with all problems."""
+        out = checks.real("Ridge", "lambda_min", self.lambda_min, 0)
+        out += checks.real("Ridge", "lambda_max", self.lambda_max, 0)
+        out += checks.integer("Ridge", "lambda_count", self.lambda_count, 1, 1000)
+        if not out and self.lambda_max < self.lambda_min:
+            out.append(must_be("lambda_max", "Ridge", f">= lambda_min = {self.lambda_min:g}", self.lambda_max))
+        if out:
+            raise ConfigError(" ".join(out))
+
+    def grid(self) -> list[float]:
+        """Return the relative ridge parameters, ascending."""
+        return [float(v) for v in np.geomspace(self.lambda_min, self.lambda_max, self.lambda_count)]
+
+
+class Predictor(Protocol):
+    """What a fit gives: predictions from features or kernel rows."""
+
+    lam: float
+
+    def predict(self, z: Tensor, /) -> Tensor:
+        """Return predictions (n, k)."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """The chosen predictor with the path it was chosen from."""
+
+    predictor: Predictor
+    metric: str
+    relative: list[float]
+    valid_scores: list[float]
+    best: int
+    seconds: float
+
+
+def run(features: Features, classes: int | None, solver: Ridge) -> Fit:
+    """Choose lambda on the valid part, then refit on train and valid together. Sees no test row."""
+    start = time.perf_counter()
+    grid = solver.grid()
+    fit = _Primal(features, classes)
+    return _select(fit.path, fit.refit, fit.valid_scores, grid, start)
+
+
+def run_kernel(features: Features, classes: int | None, solver: Ridge) -> Fit:
+    """Do the same for kernel values: kernel ridge regression."""
+    start = time.perf_counter()
+    fit = _Kernel(features, classes)
+    return _select(fit.path, fit.refit, fit.valid_scores, solver.grid(), start)
+
+
+def _select(
+    path: Callable[[list[float]], Sequence[Predictor]],
+    refit: Callable[[float], Predictor],
+    valid_scores: Callable[[Sequence[Predictor]], tuple[str, list[float]]],
+    grid: list[float],
+    start: float,
+) -> Fit:
+    metric, scores = valid_scores(path(grid))
+    sign = 1 if metric == "accuracy" else -1
+    # among equals the largest lambda: the smoothest of the best
+    best = max(range(len(grid)), key=lambda i: (sign * scores[i], i))
+    predictor = refit(grid[best])
+    seconds = time.perf_counter() - start
+    edge = " (at the edge of the grid: widen solver.lambda_min/max)" if best in (0, len(grid) - 1) else ""
+    log.info("regress    relative lambda %.1e, valid %s %.4f, %.1f s%s", grid[best], metric, scores[best], seconds, edge)
+    return Fit(predictor, metric, grid, scores, best, seconds)
+
+
+class _Primal:
+    def __init__(self, features: Features, classes: int | None):
+        self.features, self.classes = features, classes
+        self.equations = NormalEquations()
+        self._add("train")
+
+    def _add(self, part: str) -> None:
+        for z, y in self.features.batches(part):
+            self.equations.add(z, metrics.targets(y, self.classes))
+
+    def path(self, grid: list[float]) -> Sequence[Predictor]:
+        return self.equations.path(grid)
+
+    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+        return _scores(predictors, self.features.batches("valid"), self.classes)
+
+    def refit(self, relative: float) -> Predictor:
+        self._add("valid")
+        return self.equations.path([relative])[0]
+
+
+class _Kernel:
+    def __init__(self, features: Features, classes: int | None):
+        self.classes = classes
+        rows, labels = zip(*features.batches("train", "valid"), strict=True)
+        lower = torch.cat(rows).to(torch.float64)
+        self.gram = lower + lower.tril(-1).T
+        self.y = torch.cat(labels)
+        self.fit = sum(len(y) for _, y in features.batches("train"))
+
+    def path(self, grid: list[float]) -> Sequence[Predictor]:
+        k = self.fit
+        return dual_path(self.gram[:k, :k], metrics.targets(self.y[:k], self.classes), grid)
+
+    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+        k = self.fit
+        return _scores(predictors, [(self.gram[k:, :k], self.y[k:])], self.classes)
+
+    def refit(self, relative: float) -> Predictor:
+        return dual_path(self.gram, metrics.targets(self.y, self.classes), [relative])[0]
+
+
+def _scores(predictors: Sequence[Predictor], batches, classes: int | None) -> tuple[str, list[float]]:  # noqa: ANN001
+    totals, count, metric = [0.0] * len(predictors), 0, ""
+    for z, y in batches:
+        for i, predictor in enumerate(predictors):
+            metric, value = metrics.score(predictor.predict(z), y, classes)
+            totals[i] += value * len(y)
+        count += len(y)
+    return metric, [t / count for t in totals]

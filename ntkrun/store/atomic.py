@@ -1,0 +1,47 @@
+"""Files that are wholly there or wholly absent, also after a kill or a power cut."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from ntkrun.errors import MachineError
+
+TEMPORARY = ".tmp-"
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write `data` to `path`: temporary file, fsync, rename, fsync of the folder.
+
+    Raises MachineError (disk full, permission, ...); the temporary file is removed, an older file
+    at `path` stays as it was.
+    """
+    temporary: str | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+        temporary = None
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except OSError as error:
+        raise MachineError(f"{path} could not be written: {error.strerror}. Free space or choose another output_dir.") from error
+    finally:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Delete what a killed writer left in `folder`; call it only under the folder's lock."""
+    for leftover in folder.glob(TEMPORARY + "*"):
+        leftover.unlink(missing_ok=True)

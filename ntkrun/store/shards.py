@@ -1,0 +1,131 @@
+"""A folder of feature shards with a manifest: content key, checksums, resume.
+
+    <root>/<key>/manifest.json
+    <root>/<key>/train-00003-of-00025.h5     datasets: features (rows, m), y (rows,)
+
+A shard is believed only if the manifest names it with its whole-file sha256; that is checked on the
+bytes in memory before HDF5 parses them, because HDF5's own checksums let flipped bits through.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import stat
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from ntkrun.errors import IntegrityError
+from ntkrun.store.atomic import write_atomic
+
+FORMAT = 1
+
+
+def content_key(spec: dict[str, Any]) -> str:
+    """Return the name of a shard folder: a hash of everything that determines its numbers."""
+    text = json.dumps({"format": FORMAT, **spec}, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What the manifest knows of one shard; `seconds` is the time that computing it took."""
+
+    name: str
+    part: str
+    start: int
+    stop: int
+    sha256: str
+    bytes: int
+    seconds: float
+
+
+class ShardStore:
+    """The shards of one content key.
+
+    Parameters
+    ----------
+    folder : Path
+        <root>/<key>.
+    spec : dict
+        What the key was made of; kept in the manifest for people to read.
+    """
+
+    def __init__(self, folder: Path, spec: dict[str, Any]):
+        self.folder, self.spec = folder, spec
+        self.receipts = self._read_manifest()
+
+    @property
+    def manifest(self) -> Path:
+        """The path of the manifest."""
+        return self.folder / "manifest.json"
+
+    def _read_manifest(self) -> dict[str, Receipt]:
+        """Return the receipts by name; none where the manifest is absent or fails its own checksum."""
+        try:
+            document = json.loads(self.manifest.read_bytes())
+            body = document["body"]
+            if document["sha256"] != _digest_json(body):
+                return {}
+            return {r["name"]: Receipt(**r) for r in body["shards"]}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+    def valid(self, name: str) -> bool:
+        """Return whether the shard is there and is what its receipt says."""
+        try:
+            self.read_bytes(name)
+        except IntegrityError:
+            return False
+        return True
+
+    def read_bytes(self, name: str) -> bytes:
+        """Return the file's bytes after checking them; IntegrityError names the shard otherwise."""
+        path, receipt = self.folder / name, self.receipts.get(name)
+        if receipt is None:
+            raise IntegrityError(f"{path} is not in its manifest. Run the same command again to compute it.")
+        try:
+            if not stat.S_ISREG(path.lstat().st_mode):
+                raise IntegrityError(f"{path} is not a regular file. Remove it and run the command again.")
+            data = path.read_bytes()
+        except OSError as error:
+            raise IntegrityError(f"{path} cannot be read: {error.strerror}. Run the same command again.") from error
+        if len(data) != receipt.bytes or hashlib.sha256(data).hexdigest() != receipt.sha256:
+            raise IntegrityError(f"{path} does not have its recorded checksum. Run the same command again.")
+        return data
+
+    def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return features (rows, m) and labels (rows,) of a checked shard."""
+        with h5py.File(io.BytesIO(self.read_bytes(name)), "r") as file:
+            return file["features"][...], file["y"][...]
+
+    def write(self, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float) -> None:
+        """Write one shard, then its receipt; a crash in between costs this shard only."""
+        buffer = io.BytesIO()
+        # equal input gives equal bytes: no times, latest format (checksummed metadata)
+        with h5py.File(buffer, "w", libver="latest", track_order=False) as file:
+            for key, array in (("features", features), ("y", y)):
+                rows = max(1, min(len(array), (2 << 20) // max(1, array[0].nbytes)))
+                file.create_dataset(
+                    key, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True, track_times=False
+                )
+        data = buffer.getvalue()
+        write_atomic(self.folder / name, data)
+        sha = hashlib.sha256(data).hexdigest()
+        self.receipts[name] = Receipt(name, part, start, start + len(y), sha, len(data), seconds)
+        self._write_manifest()
+
+    def _write_manifest(self) -> None:
+        body = {"spec": self.spec, "shards": [asdict(self.receipts[k]) for k in sorted(self.receipts)]}
+        body = json.loads(json.dumps(body, default=str))
+        document = {"sha256": _digest_json(body), "body": body}
+        write_atomic(self.manifest, json.dumps(document, indent=1).encode())
+
+
+def _digest_json(body: Any) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
