@@ -17,7 +17,18 @@ from ntkrun.errors import ConfigError, NtkrunError
 log = logging.getLogger(__name__)
 
 # Hydra's options that take a value, which must stay beside them when options move to the front
-VALUED = {"--cfg", "-c", "--config-name", "-cn", "--config-path", "-cp", "--config-dir", "-cd", "--package", "-p"}
+VALUED = {
+    "--cfg",
+    "-c",
+    "--config-name",
+    "-cn",
+    "--config-path",
+    "-cp",
+    "--config-dir",
+    "-cd",
+    "--package",
+    "-p",
+}
 VALUED |= {"--shell-completion", "-sc"}
 SWEEP_FAILED = 7
 
@@ -69,7 +80,8 @@ options:
   --hydra-help       Hydra's own options
 
 TAB completion: eval "$(ntkrun -sc install=bash)"
-exit codes: 0 ok, 2 configuration, 3 data, 4 integrity, 5 machine, 6 network, 7 part of a sweep failed, 130 Ctrl-C
+exit codes: 0 ok, 2 configuration, 3 data, 4 integrity, 5 machine, 6 network,
+            7 some jobs of a sweep failed, 130 Ctrl-C
 """
 
 
@@ -123,6 +135,7 @@ def _hydra(words: list[str]) -> int:
     import hydra
 
     failed: list[str] = []
+    raised: list[Exception] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     def job(config: Any) -> None:
@@ -137,7 +150,8 @@ def _hydra(words: list[str]) -> int:
             _job(config)
         except Exception as error:
             if not sweep:
-                raise
+                raised.append(error)  # raised below: Hydra would print lines of its own
+                return
             # one bad job does not stop the others
             text = str(error) if isinstance(error, NtkrunError) else f"{type(error).__name__}: {error}"
             log.error("job failed: %s", text)
@@ -146,6 +160,8 @@ def _hydra(words: list[str]) -> int:
 
     sys.argv = ["ntkrun", *words]
     job()
+    if raised:
+        raise raised[0]
     if failed:
         log.error("%d jobs failed: %s", len(failed), "; ".join(failed))
         return SWEEP_FAILED
@@ -182,7 +198,12 @@ def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
         from ntkrun.stages.baseline import human
 
         exact = human(result["exact/time_s"])
-        lines.append(("speed-up", f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}"))
+        lines.append(
+            (
+                "speed-up",
+                f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}",
+            )
+        )
     lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident"))
     lines.append(("report", result["run_folder"]))
     if result["mlflow/run_id"]:
@@ -196,10 +217,10 @@ def _start_logging() -> None:
     logger = logging.getLogger("ntkrun")
     logger.setLevel(logging.DEBUG)
     logger.propagate = False
-    if not logger.handlers:
-        handler = logging.StreamHandler(sys.stderr)
-        handler.setLevel(logging.INFO)
-        logger.addHandler(handler)
+    logger.handlers.clear()  # a second call in one process may have another stderr
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.INFO)
+    logger.addHandler(handler)
 
 
 def _hydra_message(error: Exception) -> str:
@@ -218,7 +239,7 @@ def _hydra_message(error: Exception) -> str:
     key = re.search(r"(?:Could not override '([^']+)'|Key '([^']+)' is not in struct)", text)
     if key:
         name = key.group(1) or key.group(2)
-        return f"{name!r} is not a key of the configuration. See ntkrun --help, or ntkrun --cfg job for all keys."
+        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg job."
     return text[:400]
 
 

@@ -63,7 +63,17 @@ def describe() -> dict[str, Any]:
     import torch
 
     packages = {}
-    for name in ("ntkrun", "torch", "numpy", "scipy", "scikit-learn", "numba", "h5py", "mlflow", "hydra-core"):
+    for name in (
+        "ntkrun",
+        "torch",
+        "numpy",
+        "scipy",
+        "scikit-learn",
+        "numba",
+        "h5py",
+        "mlflow",
+        "hydra-core",
+    ):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:
@@ -96,7 +106,9 @@ def _git() -> dict[str, Any]:
         return {"git_revision": None, "git_dirty": None}
     try:
         run = [
-            subprocess.run(["git", "-C", str(root), *args], capture_output=True, text=True, timeout=10, check=True)
+            subprocess.run(
+                ["git", "-C", str(root), *args], capture_output=True, text=True, timeout=10, check=True
+            )
             for args in (("rev-parse", "HEAD"), ("status", "--porcelain"))
         ]
     except (OSError, subprocess.SubprocessError):

@@ -39,7 +39,9 @@ def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, byt
                     continue
                 low, high = sizes[name]
                 if not member.isreg() or not low <= member.size <= high or name in found:
-                    raise DataError(f"{path}: member {name} is not a single regular file of {low}..{high} bytes.")
+                    raise DataError(
+                        f"{path}: member {name} is not a single regular file of {low}..{high} bytes."
+                    )
                 source = tar.extractfile(member)
                 data = source.read(high + 1) if source else b""
                 if len(data) != member.size:
@@ -77,7 +79,7 @@ def read_pickled_arrays(data: bytes, source: str) -> dict[bytes, Any]:
     try:
         out = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
     # a hostile pickle can raise nearly anything; whatever it is, the file is not a CIFAR batch
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         raise DataError(f"{source} is not a CIFAR batch: {type(error).__name__}: {error}.") from error
     if not isinstance(out, dict):
         raise DataError(f"{source} is not a CIFAR batch: it holds a {type(out).__name__}.")

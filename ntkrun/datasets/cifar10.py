@@ -70,7 +70,9 @@ class Cifar10(DataSource):
         import requests
 
         if os.environ.get("NTKRUN_OFFLINE"):
-            raise NetworkError(f"CIFAR-10 is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE.")
+            raise NetworkError(
+                f"CIFAR-10 is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE."
+            )
         errors = []
         for mirror in self.mirrors:
             name = mirror["url"].rsplit("/", 1)[-1]

@@ -52,10 +52,14 @@ class Npz(DataSource):
             with np.load(path, allow_pickle=False) as file:
                 missing = [k for k in KEYS if k not in file.files]
                 if missing:
-                    raise DataError(must_be("path", "Npz", f"a file with the arrays {', '.join(KEYS)}", file.files))
+                    raise DataError(
+                        must_be("path", "Npz", f"a file with the arrays {', '.join(KEYS)}", file.files)
+                    )
                 arrays = [file[k] for k in KEYS]
         except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
-            raise DataError(f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]) from error
+            raise DataError(
+                f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]
+            ) from error
         x, y, x_test, y_test = (a.astype(a.dtype.newbyteorder("=")) for a in arrays)
         classes = None
         if self.task == "classification":

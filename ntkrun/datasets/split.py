@@ -146,7 +146,9 @@ def _checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.nda
     for what, array in ((f"x_{role}", x), (f"y_{role}", y)):
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise DataError(must_be(what, name, f"finite (row {row} is not)", "nan or inf", "Clean the rows."))
+            raise DataError(
+                must_be(what, name, f"finite (row {row} is not)", "nan or inf", "Clean the rows.")
+            )
     return x, y
 
 
@@ -154,7 +156,9 @@ def _count(name: str, key: str, wanted: int | None, have: int) -> int:
     if wanted is None:
         return have
     if wanted > have:
-        raise DataError(must_be(key, name, f"at most {have}", wanted, f"Leave dataset.{key} out for all rows."))
+        raise DataError(
+            must_be(key, name, f"at most {have}", wanted, f"Leave dataset.{key} out for all rows.")
+        )
     return wanted
 
 

@@ -33,7 +33,9 @@ class Exact:
     entries_per_s: float
 
 
-def run(kind: str, split: Split, reference: Method, solver: Ridge, root: Path, shard_rows: int) -> Exact | None:
+def run(
+    kind: str, split: Split, reference: Method, solver: Ridge, root: Path, shard_rows: int
+) -> Exact | None:
     """Return the cost of `reference` (a kernel method) for kind auto, exact or estimate; None for none."""
     if kind == "none":
         return None
@@ -50,7 +52,9 @@ def run(kind: str, split: Split, reference: Method, solver: Ridge, root: Path, s
             human(seconds),
         )
         return Exact(seconds, "extrapolated", None, rate)
-    log.info("baseline   %s in full: %d kernel entries, about %s", type(reference).__name__, entries, human(guess))
+    log.info(
+        "baseline   %s in full: %d kernel entries, about %s", type(reference).__name__, entries, human(guess)
+    )
     features = featurize.run(split, reference, root, shard_rows)
     fit = regress.run_kernel(features, split.classes, solver)
     scores = score.run(fit, features, split.classes)

@@ -73,7 +73,9 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineError(f"{folder} could not be made: {error.strerror}. Choose another output_dir.") from error
+        raise MachineError(
+            f"{folder} could not be made: {error.strerror}. Choose another output_dir."
+        ) from error
     with FileLock(folder / ".lock"):
         remove_temporaries(folder)
         store = ShardStore(folder, spec)
@@ -81,7 +83,9 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
         todo = [shard for shard in shards if shard[0] not in known or not store.valid(shard[0])]
         damaged = [shard[0] for shard in todo if shard[0] in known]
         if damaged:
-            log.warning("%d damaged or missing shards are computed again: %s", len(damaged), ", ".join(damaged))
+            log.warning(
+                "%d damaged or missing shards are computed again: %s", len(damaged), ", ".join(damaged)
+            )
         reused = len(shards) - len(todo)
         if reused:
             log.info("featurize  %d of %d shards reused from %s", reused, len(shards), folder)
@@ -98,7 +102,12 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     names = {part: [s[0] for s in shards if s[1] == part] for part in PARTS}
     total = sum(store.receipts[s[0]].seconds for s in shards)
     device = torch_device(method.device)
-    log.info("featurize  %d rows in %.1f s%s", sum(s[3] - s[2] for s in shards), total, " (earlier)" if not todo else "")
+    log.info(
+        "featurize  %d rows in %.1f s%s",
+        sum(s[3] - s[2] for s in shards),
+        total,
+        " (earlier)" if not todo else "",
+    )
     return Features(store, names, device, reused, total)
 
 

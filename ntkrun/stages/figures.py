@@ -20,7 +20,9 @@ def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result:
     from matplotlib import pyplot as plt
 
     folder.mkdir(exist_ok=True)
-    with plt.rc_context({"figure.figsize": (6.4, 4.2), "figure.dpi": 120, "axes.grid": True, "grid.alpha": 0.3}):
+    with plt.rc_context(
+        {"figure.figsize": (6.4, 4.2), "figure.dpi": 120, "axes.grid": True, "grid.alpha": 0.3}
+    ):
         for name, figure in (
             ("lambda", _lambda(plt, fit, scores)),
             ("time", _time(plt, result)),
@@ -36,7 +38,9 @@ def _lambda(plt: Any, fit: Fit, scores: Scores) -> Any:
     axes.semilogx(fit.relative, fit.valid_scores, "o-", markersize=4, label="held-out train")
     best = fit.relative[fit.best]
     axes.axvline(best, color="0.5", linewidth=1, linestyle=":")
-    axes.plot([best], [scores.value], "*", markersize=13, color="C3", label=f"test, read once: {scores.value:.4f}")
+    axes.plot(
+        [best], [scores.value], "*", markersize=13, color="C3", label=f"test, read once: {scores.value:.4f}"
+    )
     if fit.metric == "mse":
         axes.set_yscale("log")
     axes.set_xlabel("relative lambda (share of the mean squared feature norm)")

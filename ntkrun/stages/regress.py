@@ -43,7 +43,9 @@ class Ridge:
         out += checks.real("Ridge", "lambda_max", self.lambda_max, 0)
         out += checks.integer("Ridge", "lambda_count", self.lambda_count, 1, 1000)
         if not out and self.lambda_max < self.lambda_min:
-            out.append(must_be("lambda_max", "Ridge", f">= lambda_min = {self.lambda_min:g}", self.lambda_max))
+            out.append(
+                must_be("lambda_max", "Ridge", f">= lambda_min = {self.lambda_min:g}", self.lambda_max)
+            )
         if out:
             raise ConfigError(" ".join(out))
 
@@ -102,7 +104,14 @@ def _select(
     predictor = refit(grid[best])
     seconds = time.perf_counter() - start
     edge = " (at the edge of the grid: widen solver.lambda_min/max)" if best in (0, len(grid) - 1) else ""
-    log.info("regress    relative lambda %.1e, valid %s %.4f, %.1f s%s", grid[best], metric, scores[best], seconds, edge)
+    log.info(
+        "regress    relative lambda %.1e, valid %s %.4f, %.1f s%s",
+        grid[best],
+        metric,
+        scores[best],
+        seconds,
+        edge,
+    )
     return Fit(predictor, metric, grid, scores, best, seconds)
 
 
@@ -148,7 +157,7 @@ class _Kernel:
         return dual_path(self.gram, metrics.targets(self.y, self.classes), [relative])[0]
 
 
-def _scores(predictors: Sequence[Predictor], batches, classes: int | None) -> tuple[str, list[float]]:  # noqa: ANN001
+def _scores(predictors: Sequence[Predictor], batches, classes: int | None) -> tuple[str, list[float]]:
     totals, count, metric = [0.0] * len(predictors), 0, ""
     for z, y in batches:
         for i, predictor in enumerate(predictors):

@@ -23,7 +23,9 @@ def new_folder(output_dir: Path, name: str) -> Path:
     try:
         folder.mkdir(parents=True)
     except OSError as error:
-        raise MachineError(f"{folder} could not be made: {error.strerror}. Choose another output_dir.") from error
+        raise MachineError(
+            f"{folder} could not be made: {error.strerror}. Choose another output_dir."
+        ) from error
     return folder
 
 
@@ -52,14 +54,19 @@ def publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> str
     try:
         return _publish(folder, uri, experiment, artifact_root)
     # any store may fail in any way (network, locked database, version mismatch)
-    except Exception as error:  # noqa: BLE001
-        log.warning("tracking   %s failed (%s: %s); the run folder is complete", uri, type(error).__name__, error)
+    except Exception as error:
+        log.warning(
+            "tracking   %s failed (%s: %s); the run folder is complete", uri, type(error).__name__, error
+        )
         log.debug("tracking failed", exc_info=True)
         return None
 
 
 def _publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> str:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    # a dead server is given seconds, not the client's four minutes: the folder can be published later
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     from filelock import FileLock
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
@@ -75,7 +82,9 @@ def _publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> st
         client = MlflowClient(tracking_uri=uri)
         found = client.get_experiment_by_name(experiment)
         location = (artifact_root / experiment).as_uri()
-        identity = found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
+        identity = (
+            found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
+        )
     run = client.create_run(identity, run_name=result["run_name"])
     run_id = run.info.run_id
     now = int(time.time() * 1000)

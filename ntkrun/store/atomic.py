@@ -25,6 +25,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes it private
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
@@ -34,11 +35,19 @@ def write_atomic(path: Path, data: bytes) -> None:
         finally:
             os.close(folder)
     except OSError as error:
-        raise MachineError(f"{path} could not be written: {error.strerror}. Free space or choose another output_dir.") from error
+        raise MachineError(
+            f"{path} could not be written: {error.strerror}. Free space or choose another output_dir."
+        ) from error
     finally:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -94,7 +94,9 @@ class ShardStore:
                 raise IntegrityError(f"{path} is not a regular file. Remove it and run the command again.")
             data = path.read_bytes()
         except OSError as error:
-            raise IntegrityError(f"{path} cannot be read: {error.strerror}. Run the same command again.") from error
+            raise IntegrityError(
+                f"{path} cannot be read: {error.strerror}. Run the same command again."
+            ) from error
         if len(data) != receipt.bytes or hashlib.sha256(data).hexdigest() != receipt.sha256:
             raise IntegrityError(f"{path} does not have its recorded checksum. Run the same command again.")
         return data
@@ -104,7 +106,9 @@ class ShardStore:
         with h5py.File(io.BytesIO(self.read_bytes(name)), "r") as file:
             return file["features"][...], file["y"][...]
 
-    def write(self, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float) -> None:
+    def write(
+        self, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float
+    ) -> None:
         """Write one shard, then its receipt; a crash in between costs this shard only."""
         buffer = io.BytesIO()
         # equal input gives equal bytes: no times, latest format (checksummed metadata)

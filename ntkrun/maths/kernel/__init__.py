@@ -1,0 +1,1 @@
+"""Closed forms of kernels, and polynomials that stand for them."""

@@ -18,6 +18,7 @@ from torch import Tensor
 from ntkrun.maths.kernel import cntk_cpu
 from ntkrun.maths.kernel.arccos import kappa0, kappa1
 
+
 @dataclass(frozen=True)
 class CNTK:
     """The exact kernel; calling it on two image batches gives the Gram matrix between them.
@@ -89,10 +90,16 @@ class CNTK:
         pixels = np.zeros((n, channels, height, width + spare), planar.dtype)
         pixels[..., :width] = planar
         roots = np.zeros((n, self.depth, height, width + spare), planar.dtype)
-        for h, norm in enumerate(cntk_cpu.norms(planar, self.depth, self.filter_size, self.padding == "same")):
+        for h, norm in enumerate(
+            cntk_cpu.norms(planar, self.depth, self.filter_size, self.padding == "same")
+        ):
             roots[:, h, : norm.shape[1], : norm.shape[2]] = np.sqrt(norm)
         reciprocals = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 0)
-        return tuple(z.reshape(n, z.shape[1], -1) for z in (pixels, roots, reciprocals))
+        return (
+            pixels.reshape(n, channels, -1),
+            roots.reshape(n, self.depth, -1),
+            reciprocals.reshape(n, self.depth, -1),
+        )
 
     def _pairs_torch(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
         """Do the same on any device: displacements outside, pairs batched inside."""

@@ -1,0 +1,1 @@
+"""Layers of the network, read as maps of features."""

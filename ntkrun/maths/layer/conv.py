@@ -47,7 +47,9 @@ class InputConv:
     dtype : torch.dtype
     """
 
-    def __init__(self, channels: int, filter_size: int, dim: int, same: bool, stream: Stream, dtype: torch.dtype):
+    def __init__(
+        self, channels: int, filter_size: int, dim: int, same: bool, stream: Stream, dtype: torch.dtype
+    ):
         q = filter_size
         self.q, self.same = q, same
         weight = stream.orthonormal(q * q * channels, dim, dtype=dtype)
@@ -94,7 +96,9 @@ class Conv:
         self.cosines = cosine_filters(q).to(dtype)[:, None]
         # one set of signs for phi and one for psi: each sums into its own channels
         self.filters = [
-            torch.einsum("jc,jab->cab", stream.child(name).rademacher(q * q, dim, dtype=dtype), self.cosines[:, 0])[:, None]
+            torch.einsum(
+                "jc,jab->cab", stream.child(name).rademacher(q * q, dim, dtype=dtype), self.cosines[:, 0]
+            )[:, None]
             for name in ("phi", "psi")
         ]
 
@@ -112,12 +116,14 @@ class Conv:
         if self.renormalise:
             want = (1 - alpha.square()).clamp_(min=0).sqrt()
             phi *= (want * reciprocal(torch.linalg.vector_norm(phi, dim=-1)))[..., None]
-        if pair.psi is pair.phi or pair.psi is None:
+        if pair.psi is pair.phi or pair.psi is None or pair.beta is None:
             return Pair(norm, alpha, phi, alpha, phi)
         beta, psi = self._patch(pair.beta, pair.psi, before, after, 1)
         return Pair(norm, alpha, phi, beta, psi)
 
-    def _patch(self, constant: Tensor, z: Tensor, before: Tensor, after: Tensor, which: int) -> tuple[Tensor, Tensor]:
+    def _patch(
+        self, constant: Tensor, z: Tensor, before: Tensor, after: Tensor, which: int
+    ) -> tuple[Tensor, Tensor]:
         pad = self.q // 2 if self.same else 0
         exact = F.conv2d((constant * before)[:, None], self.cosines, padding=pad) * after[:, None]
         weighted = (z * before[..., None]).permute(0, 3, 1, 2)

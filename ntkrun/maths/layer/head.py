@@ -30,7 +30,9 @@ class TangentHead:
     dtype : torch.dtype
     """
 
-    def __init__(self, dim: int, degree: int, feature_dim: int, with_phi: bool, stream: Stream, dtype: torch.dtype):
+    def __init__(
+        self, dim: int, degree: int, feature_dim: int, with_phi: bool, stream: Stream, dtype: torch.dtype
+    ):
         self.dim, self.degree, self.with_phi = dim, degree, with_phi
         exact = 1 + degree * dim + dim + (dim + 1 if with_phi else 0)
         # below this the exact coordinates would crowd out the product itself
@@ -63,7 +65,8 @@ class TangentHead:
         def flat(z: Tensor) -> Tensor:
             return z.reshape(n, weight.shape[1], -1)
 
-        assert pair.beta is not None and pair.psi is not None
+        if pair.beta is None or pair.psi is None:
+            raise ValueError("psi of Pair must be present. Got None instead. Train a layer before the head.")
         beta = flat(pair.beta) * weight
         psi = flat(pair.psi) * weight
         constants, dot = flat(constants), flat(dot)

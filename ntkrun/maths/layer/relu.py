@@ -13,6 +13,7 @@ per sketched coordinate by `Spread`.
 from __future__ import annotations
 
 from math import comb
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,8 +28,8 @@ from ntkrun.maths.sketch.product import DenseProduct
 class Spread:
     """Fold a short vector t (k) that is nearly parallel to `direction` into weights (dim).
 
-    weights = Q^T t with Q = d 1^T + sum_i b_i s_i^T, where d, b_i are an orthonormal basis that starts with the
-    direction and s_i are random signs. E<weights * z, weights' * z'> = <t, t'><z, z'>, with no noise
+    weights = Q^T t with Q = d 1^T + sum_i b_i s_i^T, where d, b_i are an orthonormal basis that starts
+    with the direction and s_i are random signs. E<weights * z, weights' * z'> = <t, t'><z, z'>, with no noise
     at all as far as t is parallel to d.
     """
 
@@ -44,10 +45,12 @@ class Spread:
         signs = stream.rademacher(len(d), dim, dtype=dtype)
         signs[0] = 1
         self.matrix = self.basis @ signs
+        self.rest_signs = stream.child("rest").rademacher(len(d) - 1, dtype=dtype)
 
     def to(self, device: torch.device) -> Spread:
         """Move to `device` and return self."""
         self.basis, self.matrix = self.basis.to(device), self.matrix.to(device)
+        self.rest_signs = self.rest_signs.to(device)
         return self
 
     def __call__(self, t: Tensor) -> Tensor:
@@ -55,9 +58,9 @@ class Spread:
         return torch.matmul(t, self.matrix)
 
     def split(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the coordinate of t along the direction (...) and the others (..., k-1)."""
+        """Return the coordinate of t along the direction (...) and the others, signed (..., k-1)."""
         rotated = torch.matmul(t, self.basis)
-        return rotated[..., 0], rotated[..., 1:]
+        return rotated[..., 0], rotated[..., 1:] * self.rest_signs
 
 
 def powers(c: np.ndarray, j: int) -> tuple[Tensor, Tensor]:
@@ -133,7 +136,7 @@ class Relu:
 
     def to(self, device: torch.device) -> Relu:
         """Move every sketch to `device` and return self."""
-        parts = [self.sketch, *self.phi, *self.dot]
+        parts: list[Any] = [self.sketch, *self.phi, *self.dot]
         if self.has_psi:
             parts += [*self.psi, self.carry, self.product]
         for part in parts:
@@ -178,7 +181,7 @@ class Relu:
         out = z[0] * spreads[1](t[1])
         for j in range(2, self.degree + 1):
             out.addcmul_(z[j - 1], spreads[j](t[j]))
-        # what little the constant varies joins the first few sketched coordinates; those carry
-        # independent random signs, so nothing correlates
+        # what little the constant varies joins the first few sketched coordinates, with random signs
+        # so that nothing correlates
         out[..., : rest.shape[-1]] += rest
         return constant, out

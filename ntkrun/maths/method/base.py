@@ -69,7 +69,9 @@ class Method(TransformerMixin, BaseEstimator):
                 batch = self._tensor(X[start : start + rows])
                 if tuple(batch.shape[1:]) != self.input_shape_:
                     raise DataError(
-                        must_be("X", type(self).__name__, f"of shape (n, {self.input_shape_})", tuple(batch.shape))
+                        must_be(
+                            "X", type(self).__name__, f"of shape (n, {self.input_shape_})", tuple(batch.shape)
+                        )
                     )
                 parts.append(self._features(batch))
         out = torch.cat(parts)
@@ -129,7 +131,9 @@ class ImageMethod(Method):
         out += checks.choice(me, "trained", self.trained, ("inner", "all"))
         out += checks.choice(me, "padding", self.padding, ("same", "valid"))
         if self.trained == "inner" and self.depth == 1:
-            out.append(must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained=all."))
+            out.append(
+                must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained=all.")
+            )
         return out
 
     def check_shape(self, shape: Sequence[int]) -> None:
@@ -137,9 +141,13 @@ class ImageMethod(Method):
         me = type(self).__name__
         if len(shape) != 3 or min(shape) < 1:
             raise DataError(
-                must_be("X", me, "images (n, H, W, C)", f"rows of shape {tuple(shape)}", "Use an image data set.")
+                must_be(
+                    "X", me, "images (n, H, W, C)", f"rows of shape {tuple(shape)}", "Use an image data set."
+                )
             )
-        need = self.depth * (self.filter_size - 1) + 1 if self.padding == "valid" else self.filter_size // 2 + 1
+        need = (
+            self.depth * (self.filter_size - 1) + 1 if self.padding == "valid" else self.filter_size // 2 + 1
+        )
         if min(shape[:2]) < need:
             raise DataError(
                 must_be(

@@ -1,0 +1,1 @@
+"""Ridge regression in the primal and in the dual."""

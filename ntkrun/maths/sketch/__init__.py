@@ -1,0 +1,1 @@
+"""Random linear maps that keep inner products in expectation."""

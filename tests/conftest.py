@@ -1,0 +1,50 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+# small problems: threads cost more than they bring, and two workers must not fight
+os.environ.setdefault("NTKRUN_OFFLINE", "1")
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def _shared_data():
+    for folder in (ROOT.parent / "shared" / "data", Path(os.environ.get("NTKRUN_DATA_DIR", "/nonexistent"))):
+        if (folder / "cifar-10-binary.tar.gz").is_file():
+            return folder
+    return None
+
+
+@pytest.fixture(scope="session")
+def cifar_archive():
+    folder = _shared_data()
+    if folder is None:
+        pytest.skip("no CIFAR-10 archive in ../shared/data or $NTKRUN_DATA_DIR")
+    return folder / "cifar-10-binary.tar.gz"
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    with np.load(Path(__file__).parent / "data" / "exact_kernels.npz") as file:
+        return dict(file)
+
+
+@pytest.fixture
+def tiny_npz(tmp_path):
+    """Images whose class is the side of the brighter half: 7 x 6 pixels, 2 channels."""
+    rng = np.random.default_rng(3)
+
+    def make(n):
+        y = rng.integers(0, 2, n)
+        x = rng.normal(size=(n, 7, 6, 2))
+        x[np.arange(n), :, :, 0] += (
+            np.where(np.arange(6)[None, None] < 3, 1, -1) * (2 * y - 1)[:, None, None] * 1.5
+        )
+        return x.astype(np.float32), y
+
+    (a, b), (c, d) = make(120), make(60)
+    path = tmp_path / "tiny.npz"
+    np.savez(path, x_train=a, y_train=b, x_test=c, y_test=d)
+    return path

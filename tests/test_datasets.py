@@ -1,0 +1,259 @@
+import io
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntkrun.datasets import cifar10
+from ntkrun.datasets.cifar10 import Cifar10
+from ntkrun.datasets.digits import Digits
+from ntkrun.datasets.npz import Npz
+from ntkrun.datasets.split import make_split, stratified_order
+from ntkrun.errors import DataError, NetworkError
+
+SUBSET = {"n_train": None, "n_test": None, "valid_fraction": 0.25, "split_seed": 0}
+
+
+def test_digits_parts_are_disjoint_stratified_and_standardised():
+    split = Digits().load()
+    assert (len(split.train), len(split.valid), len(split.test)) == (1150, 288, 359)
+    for part in (split.train, split.valid, split.test):
+        counts = np.bincount(part.y, minlength=10)
+        assert counts.min() > 0.8 * counts.mean()
+    rows = [p.x.reshape(len(p), -1) for p in (split.train, split.valid, split.test)]
+    # the set itself holds no duplicate images
+    assert len(np.unique(np.concatenate(rows), axis=0)) == 1797
+    import torch
+
+    train = torch.cat([split.batch(p, 0, 2000, torch.float64) for p in ("train", "valid")])
+    assert abs(float(train.mean())) < 1e-10
+    assert float(train.std(unbiased=False)) == pytest.approx(1)
+
+
+def test_statistics_come_from_train_alone():
+    x = np.random.default_rng(0).normal(size=(40, 3))
+    y = np.arange(40) % 2
+    a = make_split("s", (x, y), (x, y), classes=2, **SUBSET)
+    b = make_split("s", (x, y), (x * 100 + 7, y), classes=2, **SUBSET)
+    assert np.array_equal(a.mean, b.mean)
+    assert np.array_equal(a.std, b.std)
+    assert a.sha256 != b.sha256
+
+
+def test_every_prefix_of_the_order_is_stratified():
+    y = np.repeat([0, 1, 2], [500, 300, 200])
+    order = stratified_order(y, 3, 0)
+    assert sorted(order) == list(range(1000))
+    for n in (10, 100, 700):
+        assert np.abs(np.bincount(y[order[:n]], minlength=3) / n - [0.5, 0.3, 0.2]).max() <= 2 / n + 1e-9
+
+
+def write(tmp_path, **arrays):
+    good = {"x_train": np.random.default_rng(0).normal(size=(20, 4, 4, 1)), "y_train": np.arange(20) % 2}
+    good |= {"x_test": good["x_train"][:6], "y_test": good["y_train"][:6]}
+    path = tmp_path / "data.npz"
+    np.savez(path, **{**good, **arrays})
+    return str(path)
+
+
+X = np.random.default_rng(0).normal(size=(20, 4, 4, 1))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"y_test": np.array([0, 1, 0, 1, 0, 2])}, "y_test of data must be in 0..1 (row 5 is not). Got 2"),
+        ({"y_train": -np.ones(20, int)}, "Got -1"),
+        ({"y_train": np.arange(20) / 2}, "y_train of data must be integers for classification"),
+        ({"y_train": np.zeros(20, int)}, "y_train of data must be of at least two classes"),
+        ({"y_train": np.arange(19)}, "one label for each of 20 rows"),
+        ({"x_train": np.where(np.arange(20)[:, None, None, None] == 7, np.nan, X)}, "finite (row 7 is not)"),
+        ({"x_test": np.ones((6, 5, 4, 1))}, "shaped like x_train"),
+        ({"x_train": np.ones((20, 4, 4))}, "rows (n, d) or images (n, H, W, C)"),
+        ({"x_train": np.ones((0, 4, 4, 1)), "y_train": np.ones(0, int)}, "not empty"),
+        ({"x_train": X.astype(complex)}, "of a real number type"),
+        ({"x_train": np.array([object()] * 20)}, "not a readable .npz file of plain arrays"),
+    ],
+)
+def test_bad_arrays_are_named(tmp_path, arrays, message):
+    with pytest.raises(DataError) as caught:
+        Npz(path=write(tmp_path, **arrays)).load()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_npz_file_errors(tmp_path):
+    with pytest.raises(DataError, match="an existing file"):
+        Npz(path=str(tmp_path / "none.npz")).load()
+    whole = Path(write(tmp_path)).read_bytes()
+    cut = tmp_path / "cut.npz"
+    for size in (0, 10, len(whole) // 2):
+        cut.write_bytes(whole[:size])
+        with pytest.raises(DataError, match="not a readable"):
+            Npz(path=str(cut)).load()
+    with pytest.raises(DataError, match="at most 20"):
+        Npz(path=write(tmp_path), n_train=21).load()
+
+
+def test_npz_regression(tmp_path):
+    split = Npz(path=write(tmp_path, y_train=np.arange(20) / 3, y_test=np.ones(6)), task="regression").load()
+    assert split.classes is None
+    assert split.n_train == 20
+
+
+@pytest.fixture
+def small_cifar(monkeypatch, tmp_path):
+    """A binary archive in CIFAR-10's layout with 30 records a batch."""
+    monkeypatch.setattr(cifar10, "ROWS", 30)
+    rng = np.random.default_rng(0)
+    batches = {}
+    for name in cifar10.BATCHES:
+        records = rng.integers(0, 256, (30, 3073), dtype=np.uint8)
+        records[:, 0] = np.arange(30) % 10
+        batches[name] = records
+    return batches
+
+
+def pack(path, members):
+    with tarfile.open(path, "w:gz") as tar:
+        for name, data in members.items():
+            info = tarfile.TarInfo(name)
+            if isinstance(data, tarfile.TarInfo):
+                tar.addfile(data)
+                continue
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return path
+
+
+def binary_members(batches):
+    return {f"cifar-10-batches-bin/{n}.bin": b.tobytes() for n, b in batches.items()}
+
+
+def test_archive_folder_and_python_layout_agree(small_cifar, tmp_path):
+    archive = pack(tmp_path / "a.tar.gz", binary_members(small_cifar))
+    python = {
+        f"cifar-10-batches-py/{n}": pickle.dumps({b"data": b[:, 1:].copy(), b"labels": b[:, 0].tolist()}, 3)
+        for n, b in small_cifar.items()
+    }
+    folder = tmp_path / "unpacked"
+    folder.mkdir()
+    for name, data in binary_members(small_cifar).items():
+        (folder / name.split("/")[1]).write_bytes(data)
+    sources = [archive, pack(tmp_path / "b.tar.gz", python), folder]
+    splits = [Cifar10(path=str(s)).load() for s in sources]
+    assert len({s.sha256 for s in splits}) == 1
+    pixel = small_cifar["test_batch"][4, 1 + 1024 + 32 * 5 + 6]  # planar: green, row 5, column 6
+    assert splits[0].test.x[4, 5, 6, 1] == pixel
+
+
+@pytest.mark.parametrize("damage", ["short", "long", "label", "missing", "link", "garbage", "cut"])
+def test_damaged_archives_are_refused(small_cifar, tmp_path, damage):
+    members = binary_members(small_cifar)
+    name = "cifar-10-batches-bin/data_batch_3.bin"
+    if damage == "short":
+        members[name] = members[name][:-1]
+    elif damage == "long":
+        members[name] += b"\0"
+    elif damage == "label":
+        members[name] = b"\x0a" + members[name][1:]
+    elif damage == "missing":
+        del members[name]
+    elif damage == "link":
+        link = tarfile.TarInfo(name)
+        link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        members[name] = link
+    path = pack(tmp_path / "bad.tar.gz", members)
+    if damage == "garbage":
+        path.write_bytes(b"no archive at all")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(DataError) as caught:
+        Cifar10(path=str(path)).load()
+    assert sorted(tmp_path.rglob("*")) == before
+    assert "\n" not in str(caught.value)
+    if damage == "label":
+        assert "y_train of cifar10 must be in 0..9" in str(caught.value)
+
+
+class Gadget:
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    "gadget",
+    [
+        Gadget(os.system, "touch CANARY"),
+        Gadget(eval, "open('CANARY', 'w')"),
+        Gadget(getattr, "x", "upper"),
+        Gadget(np.load, "x", None, True),
+    ],
+)
+def test_pickles_with_code_are_refused_and_not_run(small_cifar, tmp_path, monkeypatch, gadget):
+    monkeypatch.chdir(tmp_path)
+    members = {
+        f"cifar-10-batches-py/{n}": pickle.dumps({b"data": gadget, b"labels": []}, 2) for n in small_cifar
+    }
+    monkeypatch.setattr(cifar10, "ROWS", 0)
+    with pytest.raises(DataError, match="is not a CIFAR batch"):
+        Cifar10(path=str(pack(tmp_path / "evil.tar.gz", members))).load()
+    assert not (tmp_path / "CANARY").exists()
+
+
+def test_found_archive_with_another_checksum_is_refused_unless_named(small_cifar, tmp_path):
+    path = pack(tmp_path / "cifar-10-binary.tar.gz", binary_members(small_cifar))
+    mirrors = ({"url": "http://127.0.0.1:9/cifar-10-binary.tar.gz", "hash": "md5:" + "0" * 32},)
+    with pytest.raises(DataError, match="If you trust it, name it"):
+        Cifar10(data_dir=str(tmp_path), mirrors=mirrors).load()
+    assert Cifar10(path=str(path), mirrors=mirrors).load().n_train == 150
+
+
+def test_download_tries_mirrors_in_turn_and_checks(small_cifar, tmp_path, monkeypatch):
+    import hashlib
+    import threading
+    from functools import partial
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    monkeypatch.delenv("NTKRUN_OFFLINE", raising=False)
+    for name in ("good", "bad"):
+        (tmp_path / name).mkdir()
+    archive = pack(tmp_path / "good" / "cifar-10-binary.tar.gz", binary_members(small_cifar))
+    (tmp_path / "bad" / "cifar-10-binary.tar.gz").write_bytes(b"wrong bytes")
+    known = "md5:" + hashlib.md5(archive.read_bytes()).hexdigest()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    base = f"http://127.0.0.1:{server.server_port}"
+    try:
+        mirrors = [
+            {"url": f"{base}/{p}/cifar-10-binary.tar.gz", "hash": known} for p in ("absent", "bad", "good")
+        ]
+        cache = tmp_path / "cache"
+        assert Cifar10(data_dir=str(cache), mirrors=tuple(mirrors)).load().n_train == 150
+        assert [p.name for p in cache.iterdir()] == ["cifar-10-binary.tar.gz"]
+        empty = tmp_path / "empty"
+        with pytest.raises(NetworkError, match="could not be downloaded"):
+            Cifar10(data_dir=str(empty), mirrors=tuple(mirrors[:2])).load()
+        assert not list(empty.glob("*"))
+    finally:
+        server.shutdown()
+
+
+def test_offline_says_where_to_put_the_file(tmp_path):
+    with pytest.raises(NetworkError, match=r"Set dataset\.path=FILE"):
+        Cifar10(data_dir=str(tmp_path)).load()
+
+
+def test_real_cifar10_is_what_its_readme_says(cifar_archive):
+    split = Cifar10(path=str(cifar_archive)).load()
+    assert (split.n_train, len(split.test)) == (50_000, 10_000)
+    assert np.allclose(split.mean / 255, [0.4914, 0.4822, 0.4465], atol=5e-4)
+    assert np.allclose(split.std / 255, [0.2470, 0.2435, 0.2616], atol=5e-4)
+    assert np.bincount(split.test.y).tolist() == [1000] * 10

@@ -1,0 +1,209 @@
+import errno
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from ntkrun.datasets.digits import Digits
+from ntkrun.errors import IntegrityError, MachineError
+from ntkrun.maths.method.cntk_sketch import CNTKSketch
+from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.stages import featurize
+from ntkrun.store import atomic
+from ntkrun.store.shards import ShardStore, content_key
+
+SPLIT = Digits(n_train=100, n_test=30).load()
+METHOD = {"n_components": 64, "depth": 2}
+
+
+def run(root, rows=32, **changes):
+    return featurize.run(SPLIT, CNTKSketch(**{**METHOD, **changes}), root, rows)
+
+
+def shards(root):
+    return {p.name: p for p in root.glob("*/*.h5")}
+
+
+def content(root):
+    return {name: path.read_bytes() for name, path in shards(root).items()}
+
+
+def stamps(root):
+    return {name: (path.stat().st_ino, path.stat().st_mtime_ns) for name, path in shards(root).items()}
+
+
+def test_features_are_those_of_transform_and_labels_follow(tmp_path):
+    features = run(tmp_path)
+    for part in ("train", "valid", "test"):
+        got, y = (torch.cat(t) for t in zip(*features.batches(part), strict=True))
+        want = CNTKSketch(**METHOD).fit_transform(SPLIT.batch(part, 0, 1000, torch.float32))
+        assert torch.allclose(got, want, rtol=1e-4, atol=1e-6)
+        assert torch.equal(y, SPLIT.labels(part))
+
+
+def test_second_run_reuses_and_other_numbers_get_another_key(tmp_path):
+    first, before = run(tmp_path), stamps(tmp_path)
+    second = run(tmp_path)
+    assert (first.reused, second.reused) == (0, 5)
+    assert stamps(tmp_path) == before
+    assert second.seconds == first.seconds
+    for change in (
+        {"random_state": 1},
+        {"degree": 3},
+        {"dtype": "float64"},
+        {"depth": 3},
+        {"coefficients": "taylor"},
+        {"trained": "all"},
+        {"padding": "valid"},
+        {"sketch_dim": 40},
+        {"n_components": 65},
+    ):
+        assert run(tmp_path, **change).reused == 0
+    assert run(tmp_path, rows=31).reused == 0
+    assert (
+        featurize.run(Digits(n_train=101, n_test=30).load(), CNTKSketch(**METHOD), tmp_path, 32).reused == 0
+    )
+
+
+def test_version_is_part_of_the_key(tmp_path, monkeypatch):
+    run(tmp_path)
+    monkeypatch.setattr(CNTKSketch, "version", 99)
+    assert run(tmp_path).reused == 0
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "append", "empty", "swap", "delete", "link"])
+def test_only_the_damaged_shard_is_computed_again(tmp_path, damage, caplog):
+    run(tmp_path)
+    good, before = content(tmp_path), stamps(tmp_path)
+    victim = shards(tmp_path)["train-00001-of-00003.h5"]
+    data = bytearray(victim.read_bytes())
+    other = shards(tmp_path)["train-00000-of-00003.h5"]
+    if damage == "flip":
+        data[len(data) // 3] ^= 4
+        victim.write_bytes(data)
+    elif damage == "cut":
+        victim.write_bytes(data[:-1])
+    elif damage == "append":
+        victim.write_bytes(data + b"\0")
+    elif damage == "empty":
+        victim.write_bytes(b"")
+    elif damage == "swap":
+        victim.write_bytes(other.read_bytes())
+    elif damage == "delete":
+        victim.unlink()
+    elif damage == "link":
+        victim.unlink()
+        victim.symlink_to(other)
+    assert run(tmp_path).reused == 4
+    assert "damaged or missing shards are computed again: train-00001-of-00003.h5" in caplog.text
+    assert content(tmp_path) == good
+    after = stamps(tmp_path)
+    assert {k for k in before if before[k] != after[k]} == {"train-00001-of-00003.h5"}
+
+
+def test_reading_a_damaged_shard_fails_before_hdf5_sees_it(tmp_path, monkeypatch):
+    features = run(tmp_path)
+    victim = shards(tmp_path)["test-00000-of-00001.h5"]
+    data = bytearray(victim.read_bytes())
+    rng = np.random.default_rng(0)
+    monkeypatch.setattr("h5py.File", lambda *a, **k: pytest.fail("HDF5 saw damaged bytes"))
+    for _ in range(50):
+        at, bit = int(rng.integers(len(data))), 1 << int(rng.integers(8))
+        data[at] ^= bit
+        victim.write_bytes(data)
+        with pytest.raises(IntegrityError, match="recorded checksum"):
+            list(features.batches("test"))
+        data[at] ^= bit
+
+
+def test_damaged_manifest_is_not_believed(tmp_path):
+    run(tmp_path)
+    manifest = next(tmp_path.glob("*/manifest.json"))
+    good = content(tmp_path)
+    manifest.write_text(manifest.read_text().replace('"start": 32', '"start": 33'))
+    assert run(tmp_path).reused == 0
+    assert content(tmp_path) == good
+
+
+def test_interrupted_run_keeps_finished_shards(tmp_path, monkeypatch):
+    whole = run(tmp_path / "whole")
+    calls = []
+    real = featurize.Rows.__call__
+
+    def die_at_third(self, part, start, stop):
+        calls.append(part)
+        if len(calls) == 4:  # the first is the warm-up
+            raise KeyboardInterrupt
+        return real(self, part, start, stop)
+
+    monkeypatch.setattr(featurize.Rows, "__call__", die_at_third)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "cut")
+    monkeypatch.undo()
+    (next((tmp_path / "cut").iterdir()) / ".tmp-left").write_bytes(b"half a shard")
+    before = stamps(tmp_path / "cut")
+    assert len(before) == 2
+    resumed = run(tmp_path / "cut")
+    assert resumed.reused == 2
+    assert content(tmp_path / "cut") == content(tmp_path / "whole")
+    assert {k: v for k, v in stamps(tmp_path / "cut").items() if k in before} == before
+    assert not list((tmp_path / "cut").glob("*/.tmp-*"))
+    assert whole.names == resumed.names
+
+
+def test_write_is_synced_then_renamed_then_the_folder_synced(tmp_path, monkeypatch):
+    order = []
+    for name in ("fsync", "replace"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, real=real, name=name: (order.append(name), real(*a))[1])
+    atomic.write_atomic(tmp_path / "f", b"x")
+    assert order == ["fsync", "replace", "fsync"]
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace"])
+def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, call):
+    path = tmp_path / "f"
+    atomic.write_atomic(path, b"old")
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, call, fail)
+    with pytest.raises(MachineError, match=r"could not be written: No space left on device\. Free space"):
+        atomic.write_atomic(path, b"new")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_kernel_shards_hold_the_lower_triangle_and_give_the_gram(tmp_path):
+    from ntkrun.stages.regress import _Kernel
+
+    features = featurize.run(SPLIT, ExactCNTK(depth=2), tmp_path, 32)
+    x = torch.cat([SPLIT.batch(p, 0, 1000, torch.float32) for p in ("train", "valid")])
+    exact = ExactCNTK(depth=2).fit(x)
+    assert torch.allclose(_Kernel(features, 10).gram.float(), exact.kernel(x), rtol=1e-5)
+    test = torch.cat([k for k, _ in features.batches("test")])
+    assert torch.allclose(test, exact.kernel(SPLIT.batch("test", 0, 1000, torch.float32), x), rtol=1e-5)
+    assert featurize.run(SPLIT, ExactCNTK(depth=2), tmp_path, 32).reused == 5
+
+
+def test_too_little_memory_is_said_before_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("ntkrun.machine.available_memory", lambda: 1 << 20)
+    with pytest.raises(MachineError, match=r"needs about .* GiB and 0\.0 GiB are free"):
+        run(tmp_path / "never")
+    assert not (tmp_path / "never").exists()
+
+
+def test_key_does_not_depend_on_the_order_of_its_parts():
+    assert content_key({"a": 1, "b": 2}) == content_key({"b": 2, "a": 1}) != content_key({"a": 1, "b": 3})
+    assert CNTKSketch(device="cuda").identity() == CNTKSketch(device="cpu").identity()
+
+
+def test_store_survives_json(tmp_path):
+    store = ShardStore(tmp_path, {"a": (1, None)})
+    store.write("s.h5", "train", 0, np.ones((3, 2), np.float32), np.arange(3), 0.5)
+    again = ShardStore(tmp_path, {})
+    assert again.receipts == store.receipts
+    assert np.array_equal(again.read("s.h5")[0], np.ones((3, 2)))
