@@ -1,7 +1,7 @@
 """Time what ntkrun is made of on this machine: images per second, exact pairs per second, GEMM rate.
 
-    python scripts/bench.py                 # about a minute
-    python scripts/bench.py feature_dims=1024,4096 side=32 images=64
+python scripts/bench.py                 # about a minute
+python scripts/bench.py feature_dims=1024,4096 side=32 images=64
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ def timed(function, trials: int = 3) -> tuple[float, float]:
 
 def main(words: list[str]) -> None:
     """Print the table."""
-    options = {"feature_dims": "1024,4096,8192", "side": "32", "images": "64"} | dict(w.split("=") for w in words)
+    options = {"feature_dims": "1024,4096,8192", "side": "32", "images": "64"} | dict(
+        w.split("=") for w in words
+    )
     side, images = int(options["side"]), int(options["images"])
     machine.tune_allocator()
     about = machine.describe()
-    print(f"{about['cpu']}, {about['threads']} threads, torch {about['packages']['torch']}, best (worst) of 3 trials")
+    print(
+        f"{about['cpu']}, {about['threads']} threads, torch {about['packages']['torch']}, best (worst) of 3 trials"
+    )
     a, b = torch.randn(16384, 256), torch.randn(256, 512)
     best, _ = timed(lambda: a @ b)
     gemm = 2 * 16384 * 256 * 512 / best / 1e9
@@ -49,7 +53,9 @@ def main(words: list[str]) -> None:
         small = x[:16]
         best, worst = timed(lambda exact=exact, small=small: exact.kernel(small))
         pairs = 16 * 17 // 2
-        print(f"exact_cntk {dtype}             {best / pairs * 1e3:8.2f} ms a pair ({worst / pairs * 1e3:.2f})")
+        print(
+            f"exact_cntk {dtype}             {best / pairs * 1e3:8.2f} ms a pair ({worst / pairs * 1e3:.2f})"
+        )
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
     folder = root / content_key(spec)
     check_memory(split, method, shard_rows)
-    work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
+    work: Rows | Kernel = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
     shards = plan(split, shard_rows)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,10 +88,10 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
             )
         reused = len(shards) - len(todo)
         if reused:
-            log.info("featurize  %d of %d shards reused from %s", reused, len(shards), folder)
+            log.info("%s %d of %d shards reused from %s", work.title, reused, len(shards), folder)
         if todo:
             work.warm_up()
-            with progress("featurize ", sum(work.units(*s[1:]) for s in todo), work.unit) as advance:
+            with progress(work.title, sum(work.units(*s[1:]) for s in todo), work.unit) as advance:
                 for name, part, start, stop in todo:
                     begin = time.perf_counter()
                     features = work(part, start, stop)
@@ -102,19 +102,15 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     names = {part: [s[0] for s in shards if s[1] == part] for part in PARTS}
     total = sum(store.receipts[s[0]].seconds for s in shards)
     device = torch_device(method.device)
-    log.info(
-        "featurize  %d rows in %.1f s%s",
-        sum(s[3] - s[2] for s in shards),
-        total,
-        " (earlier)" if not todo else "",
-    )
+    units = sum(work.units(*s[1:]) for s in shards)
+    log.info("%s %d %s in %.1f s%s", work.title, units, work.unit, total, "" if todo else " (earlier)")
     return Features(store, names, device, reused, total)
 
 
 class Rows:
     """Features of rows, independent of each other."""
 
-    unit = "rows"
+    title, unit = "featurize ", "rows"
 
     def __init__(self, split: Split, method: Method):
         self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
@@ -140,7 +136,7 @@ class Kernel:
     computed once.
     """
 
-    unit = "kernel entries"
+    title, unit = "kernel    ", "entries"
 
     def __init__(self, split: Split, method: Method):
         self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
