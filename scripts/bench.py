@@ -36,7 +36,8 @@ def main(words: list[str]) -> None:
     machine.tune_allocator()
     about = machine.describe()
     print(
-        f"{about['cpu']}, {about['threads']} threads, torch {about['packages']['torch']}, best (worst) of 3 trials"
+        f"{about['cpu']}, {about['threads']} threads, torch {about['packages']['torch']}, "
+        "best (worst) of 3 trials"
     )
     a, b = torch.randn(16384, 256), torch.randn(256, 512)
     best, _ = timed(lambda: a @ b)
