@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 def run(config: RunConfig) -> dict[str, Any]:
     """Do the run and return its result, the content of result.json."""
     machine.reset_peak_rss()
-    wall = time.perf_counter()
+    wall, started = time.perf_counter(), time.time()
     # nothing is written before the data are known to be good: early log lines wait in memory
     early = logging.handlers.MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)
     root_log = logging.getLogger("ntkrun")
@@ -41,7 +41,7 @@ def run(config: RunConfig) -> dict[str, Any]:
         root_log.addHandler(file_log)
         track.write_json(folder / "config.json", config.record)
         track.write_json(folder / "environment.json", machine.describe())
-        track.write_json(folder / "status.json", {"status": "RUNNING"})
+        track.write_json(folder / "status.json", {"status": "RUNNING", "started": started})
 
         features = featurize.run(split, method, features_root, config.shard_rows)
         solve = regress.run_kernel if method.kind == "kernel" else regress.run
@@ -61,7 +61,8 @@ def run(config: RunConfig) -> dict[str, Any]:
             {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores},
         )
         figures.draw(folder / "figures", fit, scores, split.class_names, result)
-        track.write_json(folder / "status.json", {"status": "FINISHED"})
+        finished = {"status": "FINISHED", "started": started, "finished": time.time()}
+        track.write_json(folder / "status.json", finished)
         track.write_json(folder / "result.json", result)
         result["mlflow/run_id"] = track.publish(
             folder, config.tracking_uri, config.tracking_experiment, config.output_dir / "mlartifacts"
@@ -106,9 +107,10 @@ def _result(
     total = features.seconds + fit.seconds + scores.seconds
     method = config.method
     columns = split.n_train if method.kind == "kernel" else int(method.get_params()["n_components"])
-    name = f"{split.name} {config.method_name} {columns}"
+    name = f"{config.method_name} {columns}"
     if "random_state" in method.get_params():
-        name += f" seed {method.get_params()['random_state']}"
+        name += f" s{method.get_params()['random_state']}"
+    name += f" {split.name}"
     result: dict[str, Any] = {
         "run_name": name,
         "dataset": split.name,

@@ -66,6 +66,7 @@ def test_a_run_writes_folder_and_mlflow(ntkrun):
     client = MlflowClient(f"sqlite:///{ntkrun.out / 'mlflow.db'}")
     run = client.get_run(result["mlflow/run_id"])
     assert run.info.status == "FINISHED"
+    assert run.info.end_time - run.info.start_time > 100  # the run's time in ms, not the publishing's
     assert run.data.metrics["test/accuracy"] == result["test/accuracy"]
     assert run.data.params["method.degree"] == "2"
     assert run.data.params["seed"] == "0"
@@ -115,8 +116,8 @@ def test_sweep_makes_a_run_each_and_a_failing_job_does_not_stop_the_others(ntkru
     code, _, err = ntkrun("feature_dim=48,64", "seed=0,-1", "-m", *[w for w in TINY if "feature" not in w])
     assert code == 7
     assert {(r["feature_dim"], r["run_name"]) for r in results(ntkrun.out)} == {
-        (48, "digits cntk_sketch 48 seed 0"),
-        (64, "digits cntk_sketch 64 seed 0"),
+        (48, "cntk_sketch 48 s0 digits"),
+        (64, "cntk_sketch 64 s0 digits"),
     }
     assert "2 jobs failed" in err
     assert "random_state (seed) of CNTKSketch must be an integer" in err

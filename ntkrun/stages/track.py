@@ -85,9 +85,16 @@ def _publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> st
         identity = (
             found.experiment_id if found else client.create_experiment(experiment, artifact_location=location)
         )
-    run = client.create_run(identity, run_name=result["run_name"])
+    # the run's own times, not those of publishing it
+    status = json.loads((folder / "status.json").read_text())
+    now = int(status["finished"] * 1000)
+    environment = json.loads((folder / "environment.json").read_text())
+    tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL"}
+    if environment.get("git_revision"):
+        tags["mlflow.source.git.commit"] = environment["git_revision"]
+    started = int(status["started"] * 1000)
+    run = client.create_run(identity, run_name=result["run_name"], start_time=started, tags=tags)
     run_id = run.info.run_id
-    now = int(time.time() * 1000)
     scores = [Metric(k, float(v), now, 0) for k, v in result.items() if isinstance(v, int | float)]
     metric = f"path/valid_{path['metric']}"
     for step, (lam, value) in enumerate(zip(path["relative_lambda"], path["valid_scores"], strict=True)):
@@ -101,12 +108,12 @@ def _publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> st
     )
     data = Dataset(
         name=result["dataset"],
-        digest=result["data_sha256"][:36],
+        digest=result["data_sha256"][:8],
         source_type="local",
         source=json.dumps({"path": record["dataset"].get("path")}),
         profile=json.dumps({k: result[k] for k in ("n_train", "n_test")}),
     )
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "train and test")])])
     client.log_artifacts(run_id, str(folder))
-    client.set_terminated(run_id, "FINISHED")
+    client.set_terminated(run_id, "FINISHED", end_time=now)
     return run_id
