@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -115,6 +116,8 @@ def test_exact_method_runs_through_the_same_road(ntkrun):
 def test_sweep_makes_a_run_each_and_a_failing_job_does_not_stop_the_others(ntkrun):
     code, _, err = ntkrun("feature_dim=48,64", "seed=0,-1", "-m", *[w for w in TINY if "feature" not in w])
     assert code == 7
+    assert len(list(ntkrun.out.glob("sweeps/*/multirun.yaml"))) == 1
+    assert not Path("multirun.yaml").exists()
     assert {(r["feature_dim"], r["run_name"]) for r in results(ntkrun.out)} == {
         (48, "cntk_sketch 48 s0 digits"),
         (64, "cntk_sketch 64 s0 digits"),
