@@ -1,3 +1,28 @@
-"""ntkrun: neural-tangent-kernel learning at the cost of a linear model."""
+"""ntkrun: neural-tangent-kernel learning at the cost of a linear model.
+
+The estimators are scikit-learn shaped: `fit(X)`, `transform(X)`, `kernel(X, Y)` on rows (n, d) or images
+(n, H, W, C), arrays or tensors. They load on first use, so that importing ntkrun stays instant.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ntkrun.maths.method.cntk_sketch import CNTKSketch
+    from ntkrun.maths.method.exact_cntk import ExactCNTK
+    from ntkrun.maths.method.exact_ntk import ExactNTK
+    from ntkrun.maths.method.grad_rf import GradientFeatures
+    from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
+    from ntkrun.maths.method.ntk_sketch import NTKSketch
 
 __version__ = "0.1.0"
+__all__ = ["CNTKSketch", "ExactCNTK", "ExactNTK", "GradientFeatures", "NTKRandomFeatures", "NTKSketch"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'ntkrun' has no attribute {name!r}")
+    from ntkrun.maths.method import METHODS, get
+
+    return get(next(key for key, (_, cls) in METHODS.items() if cls == name))

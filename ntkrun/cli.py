@@ -189,11 +189,13 @@ def _job(config: Any) -> None:
 
 def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
     """Return the lines that end a run."""
-    metric = "accuracy" if "test/accuracy" in result else "mse"
-    lines = [("test " + metric, f"{result['test/' + metric]:.4f}")]
+    metric = next((m for m in ("accuracy", "mse") if f"test/{m}" in result), "")
+    lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
+    if metric:
+        lines = [("test " + metric, f"{result['test/' + metric]:.4f}")]
+        lines.append(("time", f"{result['time/total_s']:.2f} s   featurize + solve + predict"))
     if f"exact/{metric}" in result:
         lines[0] = (lines[0][0], f"{lines[0][1]}   (exact kernel: {result['exact/' + metric]:.4f})")
-    lines.append(("time", f"{result['time/total_s']:.2f} s   featurize + solve + predict"))
     if "speedup" in result:
         from ntkrun.stages.baseline import human
 

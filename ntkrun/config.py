@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ntkrun import checks, datasets
 from ntkrun.errors import ConfigError
 from ntkrun.maths import method as methods
+from ntkrun.studies import STUDIES
 
 if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
@@ -31,6 +32,8 @@ class RunConfig:
     output_dir: Path
     tracking_uri: str
     tracking_experiment: str
+    study: str | None
+    study_size: dict[str, int]
     record: dict[str, Any]
 
 
@@ -48,6 +51,10 @@ def build(record: dict[str, Any]) -> RunConfig:
     solver = _make(lambda _: Ridge, record["solver"], problems)
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
+    if record["study"] is not None:
+        problems += checks.choice("ntkrun", "study", record["study"], STUDIES)
+        for key, low in (("rows", 4), ("trials", 1), ("feature_dim", 512)):
+            problems += checks.integer("study_size", key, record["study_size"][key], low)
     for key in ("output_dir", "device"):
         if not isinstance(record[key], str) or not record[key] or "\0" in str(record[key]):
             problems += checks.choice("ntkrun", key, record[key], ["a non-empty string"])
@@ -66,6 +73,8 @@ def build(record: dict[str, Any]) -> RunConfig:
         output_dir=output_dir,
         tracking_uri=uri,
         tracking_experiment=record["tracking"]["experiment"],
+        study=record["study"],
+        study_size=record["study_size"],
         record=record,
     )
 

@@ -3,90 +3,85 @@
 from __future__ import annotations
 
 import logging
-import logging.handlers
 import time
-from pathlib import Path
 from typing import Any
 
-from ntkrun import machine
+from ntkrun import machine, studies
 from ntkrun.config import RunConfig
 from ntkrun.datasets.split import Split
 from ntkrun.stages import baseline, data, featurize, figures, regress, score, track
 from ntkrun.stages.baseline import Exact
+from ntkrun.stages.folder import RunFolder
 
 log = logging.getLogger(__name__)
 
 
 def run(config: RunConfig) -> dict[str, Any]:
-    """Do the run and return its result, the content of result.json."""
+    """Do the run, or the study, and return its result, the content of result.json."""
     machine.reset_peak_rss()
-    wall, started = time.perf_counter(), time.time()
-    # nothing is written before the data are known to be good: early log lines wait in memory
-    early = logging.handlers.MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)
-    root_log = logging.getLogger("ntkrun")
-    root_log.addHandler(early)
-    folder, file_log = None, None
-    try:
+    with RunFolder(config.output_dir) as folder:
         split = data.run(config.source)
-        features_root = config.output_dir / "features"
-        method = config.method
-        features = None
-        method.fit(split.batch("train", 0, 1, featurize.DTYPES[method.dtype]))
-        featurize.check_memory(split, method, config.shard_rows)
-        folder = track.new_folder(config.output_dir, f"{split.name}-{config.method_name}")
-        file_log = logging.FileHandler(folder / "run.log")
-        file_log.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-        early.setTarget(file_log)
-        early.flush()
-        root_log.addHandler(file_log)
-        track.write_json(folder / "config.json", config.record)
-        track.write_json(folder / "environment.json", machine.describe())
-        track.write_json(folder / "status.json", {"status": "RUNNING", "started": started})
-
-        features = featurize.run(split, method, features_root, config.shard_rows)
-        solve = regress.run_kernel if method.kind == "kernel" else regress.run
-        fit = solve(features, split.classes, config.solver)
-        scores = score.run(fit, features, split.classes)
-        peak = machine.peak_rss_mb()
-        reference = method.reference()
-        exact = None
-        if reference is not None:
-            exact = baseline.run(
-                config.baseline, split, reference, config.solver, features_root, config.shard_rows
-            )
-        result = _result(config, split, features, fit, scores, exact, peak, time.perf_counter() - wall)
-        result["run_folder"] = str(folder)
-        track.write_json(
-            folder / "lambda_path.json",
-            {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores},
-        )
-        figures.draw(folder / "figures", fit, scores, split.class_names, result)
-        finished = {"status": "FINISHED", "started": started, "finished": time.time()}
-        track.write_json(folder / "status.json", finished)
-        track.write_json(folder / "result.json", result)
+        work = _experiment if config.study is None else _study
+        result = work(config, split, folder)
+        result["run_folder"] = str(folder.path)
+        folder.finish(result)
+        artifacts = config.output_dir / "mlartifacts"
         result["mlflow/run_id"] = track.publish(
-            folder, config.tracking_uri, config.tracking_experiment, config.output_dir / "mlartifacts"
+            folder.path, config.tracking_uri, config.tracking_experiment, artifacts
         )
-        track.write_json(folder / "result.json", result)
+        folder.write("result.json", result)
         return result
-    except BaseException as error:
-        if folder is not None:
-            killed = isinstance(error, KeyboardInterrupt)
-            log.debug("the run ended early", exc_info=True)
-            _mark(folder, {"status": "KILLED" if killed else "FAILED", "error": str(error).splitlines()[:1]})
-        raise
-    finally:
-        for handler in (early, file_log):
-            if handler is not None:
-                root_log.removeHandler(handler)
-                handler.close()
 
 
-def _mark(folder: Path, status: dict[str, Any]) -> None:
-    try:
-        track.write_json(folder / "status.json", status)
-    except track.MachineError:  # the disk that ended the run may be full
-        log.warning("the status of %s could not be written", folder)
+def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
+    wall, method = time.perf_counter(), config.method
+    method.fit(split.batch("train", 0, 1, featurize.DTYPES[method.dtype]))
+    featurize.check_memory(split, method, config.shard_rows)
+    path = folder.open(f"{split.name}-{config.method_name}", config.record)
+
+    root = config.output_dir / "features"
+    features = featurize.run(split, method, root, config.shard_rows)
+    solve = regress.run_kernel if method.kind == "kernel" else regress.run
+    fit = solve(features, split.classes, config.solver)
+    scores = score.run(fit, features, split.classes)
+    peak = machine.peak_rss_mb()
+    reference, exact = method.reference(), None
+    if reference is not None:
+        exact = baseline.run(config.baseline, split, reference, config.solver, root, config.shard_rows)
+    result = _result(config, split, features, fit, scores, exact, peak, time.perf_counter() - wall)
+    lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
+    folder.write("lambda_path.json", lambda_path)
+    figures.draw(path / "figures", fit, scores, split.class_names, result)
+    return result
+
+
+def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
+    from ntkrun.studies import base
+
+    name = str(config.study)
+    wall = time.perf_counter()
+    size = base.Size(**config.study_size)
+    path = folder.open(f"{split.name}-{name}", config.record)
+    series = studies.get(name)(split, size)
+    folder.write("study.json", base.as_record(series))
+    base.draw(series, f"{name} on {split.name}", path / "figures" / f"{name}.png")
+    result: dict[str, Any] = {
+        "run_name": f"{name} {split.name}",
+        "dataset": split.name,
+        "method": name,
+        "n_train": split.n_train,
+        "n_test": len(split.test),
+        "data_sha256": split.sha256,
+        "time/wall_s": time.perf_counter() - wall,
+        "memory/peak_rss_mb": machine.peak_rss_mb(),
+    }
+    for s in series:
+        promise = f" (promised {s.expected:+.1f})" if s.expected is not None else ""
+        log.info("study      %s, %s: slope %+.2f%s", s.panel, s.label, s.slope, promise)
+        # MLflow allows letters, digits and a few signs in metric names
+        key = "".join(c if c.isalnum() or c in "_-. /" else "" for c in f"{s.panel} {s.label}")
+        result["slope/" + key.replace(" ", "_")] = s.slope
+    return result
 
 
 def _result(
@@ -106,7 +101,7 @@ def _result(
     """
     total = features.seconds + fit.seconds + scores.seconds
     method = config.method
-    columns = split.n_train if method.kind == "kernel" else int(method.get_params()["n_components"])
+    columns = split.n_train if method.kind == "kernel" else method.columns
     name = f"{config.method_name} {columns}"
     if "random_state" in method.get_params():
         name += f" s{method.get_params()['random_state']}"

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DATASETS = {
     "digits": ("ntkrun.datasets.digits", "Digits"),
     "cifar10": ("ntkrun.datasets.cifar10", "Cifar10"),
+    "csv": ("ntkrun.datasets.csv", "Csv"),
     "npz": ("ntkrun.datasets.npz", "Npz"),
 }
 

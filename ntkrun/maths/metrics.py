@@ -24,3 +24,21 @@ def confusion(prediction: Tensor, y: Tensor, classes: int) -> Tensor:
     """Return counts (true class, predicted class), int64."""
     flat = y.long() * classes + prediction.argmax(1).cpu()
     return torch.bincount(flat, minlength=classes * classes).reshape(classes, classes)
+
+
+def frobenius_error(estimate: Tensor, truth: Tensor) -> float:
+    """Return |estimate - truth|_F / |truth|_F."""
+    return float((estimate - truth).norm() / truth.norm())
+
+
+def spectral_error(estimate: Tensor, truth: Tensor, lam: float) -> float:
+    """Return the smallest eps with (1-eps)(K + lam I) <= G + lam I <= (1+eps)(K + lam I).
+
+    The guarantee of Zandieh et al. 2021, theorem 3, for G = estimate (n, n) and K = truth (n, n).
+    """
+    identity = torch.eye(len(truth), dtype=torch.float64)
+    factor = torch.linalg.cholesky(truth.to(torch.float64) + lam * identity)
+    gap = (estimate - truth).to(torch.float64)
+    half = torch.linalg.solve_triangular(factor, gap, upper=False)
+    whole = torch.linalg.solve_triangular(factor, half.T, upper=False)
+    return float(torch.linalg.eigvalsh((whole + whole.T) / 2).abs().max())

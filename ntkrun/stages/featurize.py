@@ -186,7 +186,7 @@ def memory_plan(split: Split, method: Method, shard_rows: int) -> int:
     if method.kind == "kernel":
         # Gram matrix as assembled, centred, shifted and factored, in float64
         return 5 * 8 * split.n_train**2
-    m = int(method.get_params()["n_components"])
+    m = method.columns
     shape = split.train.x.shape[1:]
     batch = max(BATCH_BYTES, method.bytes_per_row(shape))
     # sums, centred copy, shifted copy, factor; a shard in float32, its file and in float64

@@ -5,33 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import secrets
-import time
 from pathlib import Path
 from typing import Any
 
-from ntkrun.errors import MachineError
-from ntkrun.store.atomic import write_atomic
-
 log = logging.getLogger(__name__)
-
-
-def new_folder(output_dir: Path, name: str) -> Path:
-    """Make and return a fresh run folder <output_dir>/runs/<time>-<name>-<random>."""
-    stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
-    folder = output_dir / "runs" / f"{stamp}_{name}_{secrets.token_hex(2)}"
-    try:
-        folder.mkdir(parents=True)
-    except OSError as error:
-        raise MachineError(
-            f"{folder} could not be made: {error.strerror}. Choose another output_dir."
-        ) from error
-    return folder
-
-
-def write_json(path: Path, document: Any) -> None:
-    """Write a JSON document atomically."""
-    write_atomic(path, (json.dumps(document, indent=2, default=str) + "\n").encode())
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -75,7 +52,6 @@ def _publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> st
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     record = json.loads((folder / "config.json").read_text())
     result = json.loads((folder / "result.json").read_text())
-    path = json.loads((folder / "lambda_path.json").read_text())
     artifact_root.mkdir(parents=True, exist_ok=True)
     # a fresh SQLite store opened by two processes at once breaks: make it under a lock
     with FileLock(artifact_root.parent / ".mlflow.lock"):
@@ -96,9 +72,11 @@ def _publish(folder: Path, uri: str, experiment: str, artifact_root: Path) -> st
     run = client.create_run(identity, run_name=result["run_name"], start_time=started, tags=tags)
     run_id = run.info.run_id
     scores = [Metric(k, float(v), now, 0) for k, v in result.items() if isinstance(v, int | float)]
-    metric = f"path/valid_{path['metric']}"
-    for step, (lam, value) in enumerate(zip(path["relative_lambda"], path["valid_scores"], strict=True)):
-        scores += [Metric(metric, value, now, step), Metric("path/relative_lambda", lam, now, step)]
+    if (folder / "lambda_path.json").exists():
+        path = json.loads((folder / "lambda_path.json").read_text())
+        metric = f"path/valid_{path['metric']}"
+        for step, (lam, value) in enumerate(zip(path["relative_lambda"], path["valid_scores"], strict=True)):
+            scores += [Metric(metric, value, now, step), Metric("path/relative_lambda", lam, now, step)]
     texts = {k: v for k, v in result.items() if isinstance(v, str)}
     client.log_batch(
         run_id,

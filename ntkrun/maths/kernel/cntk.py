@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ntkrun.maths.kernel import cntk_cpu
 from ntkrun.maths.kernel.arccos import kappa0, kappa1
+from ntkrun.maths.kernel.polynomial import Activation
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,8 @@ class CNTK:
         "inner" leaves the first convolution and the last linear layer untrained (the paper's
         kernel); "all" trains every layer.
     padding : {"same", "valid"}
+    duals : tuple of (kappa1, kappa0) for each layer, or None
+        Other dual activations in place of the ReLU's, such as the polynomials of a sketch.
 
     Cost: 4 (HW)^2 L arccosines a pair of H x W images, O(HW) memory a thread on the CPU.
     """
@@ -41,6 +44,7 @@ class CNTK:
     filter_size: int = 3
     trained: str = "inner"
     padding: str = "same"
+    duals: tuple[tuple[Activation, Activation], ...] | None = None
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return Theta, (n, m); entries of a symmetric block (y None) are computed once.
@@ -61,7 +65,7 @@ class CNTK:
 
     def pairs(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
         """Return Theta(x[ix[p]], y[iy[p]]) for all p, shape (len(ix),)."""
-        if x.device.type == "cpu":
+        if x.device.type == "cpu" and self.duals is None:
             return self._pairs_cpu(x, y, ix, iy)
         return self._pairs_torch(x, y, ix, iy)
 
@@ -146,7 +150,8 @@ class CNTK:
             size = c.shape[1:]
             scale = (crop(na[layer], here, size) * crop(nb[layer], there, size)).sqrt()
             rho = torch.where(scale > 0, c / scale, 0)
-            gamma, dot = scale * kappa1(rho) / q**2, kappa0(rho) / q**2
+            first, second = self.duals[layer] if self.duals else (kappa1, kappa0)
+            gamma, dot = scale * first(rho) / q**2, second(rho) / q**2
             if layer == self.depth - 1:
                 return (pi_h * dot + (gamma if train_all else 0)).sum((1, 2), dtype=torch.float64)
             c, pi_h = self._patch_sum(gamma), self._patch_sum(pi_h * dot + gamma)

@@ -2,7 +2,8 @@
 
 The product is linear after the average over pixels, so sum_ij psi_ij dot_ij^T is one exact batched matrix
 product; only its result is sketched. Its constant row and column, which carry most of the
-kernel, stay coordinates of their own; the remainder goes through a CountSketch.
+kernel, stay coordinates of their own; the remainder goes through a CountSketch. For rows, where there is
+nothing to pool, the product is sketched without being formed.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor
 from ntkrun.maths.layer.pair import Pair
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.count_sketch import CountSketch
+from ntkrun.maths.sketch.product import DenseProduct
 
 
 class TangentHead:
@@ -26,24 +28,39 @@ class TangentHead:
         Real columns of the result.
     with_phi : bool
         Append the pooled activation features (trained="all").
+    pooled : bool
+        Form the product and pool it (images), or sketch it at once (rows, one position each).
     stream : Stream
     dtype : torch.dtype
     """
 
     def __init__(
-        self, dim: int, degree: int, feature_dim: int, with_phi: bool, stream: Stream, dtype: torch.dtype
+        self,
+        dim: int,
+        degree: int,
+        feature_dim: int,
+        with_phi: bool,
+        stream: Stream,
+        dtype: torch.dtype,
+        pooled: bool = True,
     ):
         self.dim, self.degree, self.with_phi = dim, degree, with_phi
         exact = 1 + degree * dim + dim + (dim + 1 if with_phi else 0)
         # below this the exact coordinates would crowd out the product itself
         self.keep = exact if 2 * exact <= feature_dim else 0
-        spare = dim * degree * dim + (1 + dim) * (degree + 1) - 1 - dim
+        room = feature_dim - self.keep
+        self.product = (
+            None if pooled else DenseProduct(dim, degree * dim, room, stream.child("product"), dtype)
+        )
+        spare = (dim * degree * dim if pooled else room) + (1 + dim) * (degree + 1) - 1 - dim
         sketched = spare if self.keep else spare + exact
-        self.sketch = CountSketch(sketched, feature_dim - self.keep, stream, dtype)
+        self.sketch = CountSketch(sketched, room, stream, dtype)
 
     def to(self, device: torch.device) -> TangentHead:
         """Move to `device` and return self."""
         self.sketch.to(device)
+        if self.product is not None:
+            self.product.to(device)
         return self
 
     def __call__(
@@ -70,7 +87,8 @@ class TangentHead:
         beta = flat(pair.beta) * weight
         psi = flat(pair.psi) * weight
         constants, dot = flat(constants), flat(dot)
-        product = torch.bmm(psi.transpose(1, 2), dot)  # (n, dim, p dim)
+        # (n, dim, p dim), or (n, 1, room) when it is sketched at once
+        product = self.product(psi, dot) if self.product else torch.bmm(psi.transpose(1, 2), dot)
         row = torch.bmm(beta.transpose(1, 2), torch.cat([constants, dot], -1))[:, 0]  # (n, p+1+p dim)
         column = torch.bmm(psi.transpose(1, 2), constants)  # (n, dim, p+1)
         k = constants.shape[2]

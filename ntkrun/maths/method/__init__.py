@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 METHODS = {
     "cntk_sketch": ("ntkrun.maths.method.cntk_sketch", "CNTKSketch"),
     "exact_cntk": ("ntkrun.maths.method.exact_cntk", "ExactCNTK"),
+    "exact_ntk": ("ntkrun.maths.method.exact_ntk", "ExactNTK"),
+    "grad_rf": ("ntkrun.maths.method.grad_rf", "GradientFeatures"),
+    "ntk_random_features": ("ntkrun.maths.method.ntk_random_features", "NTKRandomFeatures"),
+    "ntk_sketch": ("ntkrun.maths.method.ntk_sketch", "NTKSketch"),
+    "raw": ("ntkrun.maths.method.raw", "Raw"),
+    "rff": ("ntkrun.maths.method.rff", "RandomFourierFeatures"),
 }
 
 

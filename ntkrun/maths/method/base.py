@@ -77,6 +77,11 @@ class Method(TransformerMixin, BaseEstimator):
         out = torch.cat(parts)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
+    @property
+    def columns(self) -> int:
+        """Columns of the features, after fit."""
+        return int(getattr(self, "n_components", 0)) or int(np.prod(self.input_shape_))
+
     def reference(self) -> Method | None:
         """Return the exact kernel method that this one approximates; None if there is none."""
         return None
@@ -112,6 +117,50 @@ class Method(TransformerMixin, BaseEstimator):
         if not torch.isfinite(tensor).all():
             raise DataError(must_be("X", type(self).__name__, "finite", "nan or inf", "Clean the rows."))
         return tensor
+
+
+class RowMethod(Method):
+    """A method for rows (n, d); images are taken as rows of their pixels."""
+
+    depth: int
+    n_components: int
+    random_state: int
+
+    def problems(self) -> list[str]:
+        """Check those of depth, n_components and random_state that the method has."""
+        me, has = type(self).__name__, self.get_params(deep=False)
+        out = super().problems()
+        if "depth" in has:
+            out += checks.integer(me, "depth", self.depth, 1, 100)
+        if "n_components" in has:
+            out += checks.integer(me, "n_components (feature_dim)", self.n_components, 16, 1 << 24)
+        if "random_state" in has:
+            out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
+        return out
+
+    @property
+    def width(self) -> int:
+        """Entries of a row, after fit."""
+        return int(np.prod(self.input_shape_))
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of a row, its features and a few layers of the same size."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        return size * (2 * int(np.prod(shape)) + 8 * int(getattr(self, "n_components", 0)))
+
+    def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
+        """Return single kernel entries by the block that holds them: rows are cheap."""
+        block = torch.as_tensor(self.kernel(X, Y))
+        return block[torch.from_numpy(ix), torch.from_numpy(iy)]
+
+    def flat(self, x: Any) -> Tensor:
+        """Return x as rows (n, d) of this method's dtype on its device."""
+        return self._tensor(x).flatten(1)
+
+    def _gram(self, function: Any, X: Any, Y: Any) -> Any:
+        x = self.flat(X)
+        out = function(x, x if Y is None else self.flat(Y))
+        return out if isinstance(X, Tensor) else out.cpu().numpy()
 
 
 class ImageMethod(Method):

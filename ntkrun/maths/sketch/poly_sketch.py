@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths.rng import Stream
-from ntkrun.maths.sketch.product import DenseProduct
+from ntkrun.maths.sketch.product import make_product
 
 
 class PolySketch:
@@ -26,16 +26,20 @@ class PolySketch:
         Dimension of x and of every sketch.
     stream : Stream
     dtype : torch.dtype
+    product : {"auto", "dense", "srht"}
+        Kind of the nodes.
     """
 
-    def __init__(self, degree: int, dim: int, stream: Stream, dtype: torch.dtype = torch.float32):
+    def __init__(
+        self, degree: int, dim: int, stream: Stream, dtype: torch.dtype = torch.float32, product: str = "auto"
+    ):
         self.degree = degree
         if degree == 1:
             return
         self.split = 1 << ((degree - 1).bit_length() - 1)  # largest power of two below degree
-        self.low = PolySketch(self.split, dim, stream.child("low"), dtype)
-        self.high = PolySketch(degree - self.split, dim, stream.child("high"), dtype)
-        self.node = DenseProduct(dim, dim, dim, stream.child("node"), dtype)
+        self.low = PolySketch(self.split, dim, stream.child("low"), dtype, product)
+        self.high = PolySketch(degree - self.split, dim, stream.child("high"), dtype, product)
+        self.node = make_product(dim, dim, dim, stream.child("node"), dtype, product)
 
     def to(self, device: torch.device) -> PolySketch:
         """Move the whole tree to `device` and return self."""
@@ -49,5 +53,5 @@ class PolySketch:
         if self.degree == 1:
             return [x]
         low = self.low(x)
-        left = torch.matmul(low[-1], self.node.left)
-        return low + [torch.matmul(z, self.node.right).mul_(left) for z in self.high(x)]
+        left = self.node.apply_left(low[-1])
+        return low + [self.node.apply_right(z).mul_(left) for z in self.high(x)]

@@ -1,0 +1,83 @@
+"""Gradient features of a random finite network: the NTK by its definition (MATH: section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkrun.errors import ConfigError, must_be
+from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.method.exact_ntk import ExactNTK
+from ntkrun.maths.rng import Stream
+
+
+class GradientFeatures(RowMethod):
+    """Gradient of f(x) = v . h_L with respect to all weights, h_l = sqrt(2/w) relu(W_l h_{l-1}), h_0 = x.
+
+    <grad f(x), grad f(y)> tends to the NTK as the width w grows, with error ~ w^(-1/2), while the columns
+    grow like w^2 (depth > 1): what the paper compares with. The width is the largest whose w d + (L-1) w^2
+    + w weights fit into n_components; columns that remain are zero.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns, at least d + 1 for rows of d entries.
+    depth : int
+        ReLU layers L >= 1.
+    random_state : int
+    device, dtype : str
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1024,
+        *,
+        depth: int = 3,
+        random_state: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.n_components = n_components
+        self.depth = depth
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    def _draw(self, X: Any) -> None:
+        d, m, deep = self.width, self.n_components, self.depth - 1
+        # largest w with deep w^2 + (d + 1) w <= m
+        w = m // (d + 1) if deep == 0 else int((((d + 1) ** 2 + 4 * deep * m) ** 0.5 - (d + 1)) / (2 * deep))
+        if w < 1:
+            raise ConfigError(
+                must_be("n_components (feature_dim)", type(self).__name__, f"at least {d + 1 + deep} here", m)
+            )
+        dtype, device = DTYPES[self.dtype], torch_device(self.device)
+        stream = Stream(self.random_state).child("grad_rf")
+        sizes = [d] + [w] * self.depth
+        here = stream.child("weights")
+        self._weights = [
+            here.child(h).gaussian(sizes[h], sizes[h + 1], dtype=dtype).to(device) for h in range(self.depth)
+        ]
+        self._last = stream.child("last").gaussian(w, dtype=dtype).to(device)
+        self._scale = (2 / w) ** 0.5
+
+    def _features(self, batch: Tensor) -> Tensor:
+        states, gates = [batch.flatten(1)], []
+        for weight in self._weights:
+            z = states[-1] @ weight
+            gates.append(z > 0)
+            states.append(torch.relu(z) * self._scale)
+        parts = [states[-1]]  # gradient of v
+        back = self._last.expand(len(batch), -1)
+        for h in reversed(range(self.depth)):
+            delta = back * gates[h] * self._scale  # gradient of the pre-activations
+            parts.append(torch.einsum("ni,nj->nij", states[h], delta).flatten(1))
+            back = delta @ self._weights[h].T
+        out = torch.cat(parts, 1)
+        return torch.nn.functional.pad(out, (0, self.n_components - out.shape[1]))
+
+    def reference(self) -> ExactNTK:
+        """Return the exact kernel that the features approximate."""
+        return ExactNTK(depth=self.depth, device=self.device, dtype=self.dtype)

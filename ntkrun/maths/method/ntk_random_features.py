@@ -1,0 +1,101 @@
+"""Random features of the NTK (MATH: section 4)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.maths.kernel.rows import unit
+from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.method.exact_ntk import ExactNTK
+from ntkrun.maths.rng import Stream
+from ntkrun.maths.sampling import leverage_exact, leverage_gibbs
+from ntkrun.maths.sketch.product import make_product
+
+
+class NTKRandomFeatures(RowMethod):
+    """Features of the fully connected ReLU NTK from random neurons: unbiased, error ~ n_components^(-1/2).
+
+    Zandieh et al. 2021, algorithm 2 (theorem 2). With phi_0 = psi_0 = x / |x|, each layer draws
+
+        dot = sqrt(2/m0) 1[W0 phi > 0]   phi = sqrt(2/m1) relu(W1 phi)   psi = phi (+) TensorSRHT(psi, dot)
+
+    and the result is |x| psi_L with m1 + ms = n_components columns, half each; m0 = m1.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns (`feature_dim` of a run).
+    depth : int
+        ReLU layers L >= 1.
+    sampling : {"gaussian", "leverage_gibbs", "leverage_exact"}
+        Law of W1: standard normal, or by leverage scores (theorem 3) with the paper's Gibbs
+        sampler or by the same law drawn exactly. The chain costs width^2 a layer to draw.
+    random_state : int
+    device, dtype : str
+
+    Cost: 2 depth (n_components / 2)^2 multiply-adds a row after the first layer.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1024,
+        *,
+        depth: int = 3,
+        sampling: str = "gaussian",
+        random_state: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.n_components = n_components
+        self.depth = depth
+        self.sampling = sampling
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        allowed = ("gaussian", "leverage_gibbs", "leverage_exact")
+        return super().problems() + checks.choice(type(self).__name__, "sampling", self.sampling, allowed)
+
+    def _draw(self, X: Any) -> None:
+        dtype, device = DTYPES[self.dtype], torch_device(self.device)
+        stream = Stream(self.random_state).child("ntk_random_features")
+        self._phi_dim = self.n_components // 2
+        sketched = self.n_components - self._phi_dim
+        phi, psi = self.width, self.width
+        self._layers = []
+        for h in range(1, self.depth + 1):
+            here = stream.child(h)
+            first = self._weights(phi, here.child("phi"), dtype).to(device)
+            gates = here.child("dot").gaussian(phi, self._phi_dim, dtype=dtype).to(device)
+            product = make_product(psi, self._phi_dim, sketched, here.child("product"), dtype).to(device)
+            self._layers.append((first, gates, product))
+            phi, psi = self._phi_dim, self.n_components
+
+    def _weights(self, dim: int, stream: Stream, dtype: torch.dtype) -> Tensor:
+        """Return W1 as (dim, m1), so that phi = sqrt(2/m1) relu(x W1) for every sampling."""
+        count = self._phi_dim
+        if self.sampling == "gaussian":
+            return stream.gaussian(dim, count, dtype=dtype)
+        w = (leverage_exact if self.sampling == "leverage_exact" else leverage_gibbs)(count, dim, stream)
+        # the density ratio is d / |w|^2, so its root joins the feature
+        return (w * (dim**0.5 / w.norm(dim=1))[:, None]).T.contiguous().to(dtype)
+
+    def _features(self, batch: Tensor) -> Tensor:
+        x = batch.flatten(1)
+        phi = psi = unit(x)
+        scale = (2 / self._phi_dim) ** 0.5
+        for first, gates, product in self._layers:
+            dot = (phi @ gates > 0).to(x.dtype).mul_(scale)
+            phi = torch.relu_(phi @ first).mul_(scale)
+            psi = torch.cat([phi, product(psi, dot)], 1)
+        return psi.mul_(x.norm(dim=1, keepdim=True))
+
+    def reference(self) -> ExactNTK:
+        """Return the exact kernel that the features approximate."""
+        return ExactNTK(depth=self.depth, device=self.device, dtype=self.dtype)

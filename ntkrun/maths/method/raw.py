@@ -1,0 +1,32 @@
+"""The inputs themselves: what a linear model does without any kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from ntkrun.maths.method.base import RowMethod
+
+
+class Raw(RowMethod):
+    """Standardised pixels or columns as features; the kernel is the inner product.
+
+    Parameters
+    ----------
+    device, dtype : str
+    """
+
+    def __init__(self, *, device: str = "cpu", dtype: str = "float32"):
+        self.device = device
+        self.dtype = dtype
+
+    def _draw(self, X: Any) -> None:
+        pass
+
+    def _features(self, batch: Tensor) -> Tensor:
+        return batch.flatten(1)
+
+    def kernel(self, X: Any, Y: Any = None) -> Any:
+        """Return the inner products (n, m) of rows."""
+        return self._gram(lambda x, y: x @ y.T, X, Y)

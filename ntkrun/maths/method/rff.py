@@ -1,0 +1,66 @@
+"""Random Fourier features of a Gaussian kernel: the baseline that is not an NTK."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.maths.kernel.rows import median_distance, rbf
+from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.rng import Stream
+
+
+class RandomFourierFeatures(RowMethod):
+    """sqrt(2/m) (cos(w.x), sin(w.x)) with w ~ N(0, 1/bandwidth^2): E<z(x), z(y)> is the Gaussian kernel.
+
+    Rahimi and Recht 2007; cosine and sine in pairs, so the diagonal is exact.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns; an odd one adds a column of zeros.
+    bandwidth : float or None
+        None takes the median distance between rows of the sample that `fit` sees.
+    random_state : int
+    device, dtype : str
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1024,
+        *,
+        bandwidth: float | None = None,
+        random_state: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.n_components = n_components
+        self.bandwidth = bandwidth
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        out = super().problems()
+        if self.bandwidth is not None:
+            out += checks.real(type(self).__name__, "bandwidth", self.bandwidth, 0)
+        return out
+
+    def _draw(self, X: Any) -> None:
+        self.bandwidth_ = self.bandwidth or median_distance(self.flat(X))
+        stream, dtype = Stream(self.random_state).child("rff"), DTYPES[self.dtype]
+        w = stream.gaussian(self.width, self.n_components // 2, dtype=dtype) / self.bandwidth_
+        self._weights = w.to(torch_device(self.device))
+
+    def _features(self, batch: Tensor) -> Tensor:
+        z = batch.flatten(1) @ self._weights
+        out = torch.cat([torch.cos(z), torch.sin(z)], 1).mul_((1 / max(1, z.shape[1])) ** 0.5)
+        return torch.nn.functional.pad(out, (0, self.n_components - out.shape[1]))
+
+    def kernel(self, X: Any, Y: Any = None) -> Any:
+        """Return the Gaussian kernel (n, m) with the bandwidth of `fit`."""
+        return self._gram(lambda x, y: rbf(x, y, self.bandwidth_), X, Y)

@@ -1,0 +1,91 @@
+"""The run folder while a run goes on: log, configuration, status."""
+
+from __future__ import annotations
+
+import json
+import logging
+import logging.handlers
+import secrets
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from ntkrun import machine
+from ntkrun.errors import MachineError
+from ntkrun.store.atomic import write_atomic
+
+log = logging.getLogger(__name__)
+
+
+class RunFolder:
+    """A context that keeps early log lines in memory until `open` makes the folder.
+
+    So nothing is written before the data are known to be good. Leaving with an exception marks an opened
+    folder FAILED, or KILLED for Ctrl-C.
+
+    Parameters
+    ----------
+    output_dir : Path
+        The folder is made in <output_dir>/runs.
+    """
+
+    path: Path
+
+    def __init__(self, output_dir: Path):
+        self.output_dir, self.started, self.opened = output_dir, time.time(), False
+
+    def __enter__(self) -> RunFolder:
+        self._early = logging.handlers.MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)
+        self._handlers: list[logging.Handler] = [self._early]
+        logging.getLogger("ntkrun").addHandler(self._early)
+        return self
+
+    def open(self, name: str, record: dict[str, Any]) -> Path:
+        """Make and return <output_dir>/runs/<time>_<name>_<random>, with configuration and environment."""
+        stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
+        self.path = self.output_dir / "runs" / f"{stamp}_{name}_{secrets.token_hex(2)}"
+        try:
+            self.path.mkdir(parents=True)
+            file = logging.FileHandler(self.path / "run.log")
+        except OSError as error:
+            raise MachineError(
+                f"{self.path} could not be made: {error.strerror}. Choose another output_dir."
+            ) from error
+        self.opened = True
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._early.setTarget(file)
+        self._early.flush()
+        self._handlers.append(file)
+        logging.getLogger("ntkrun").removeHandler(self._early)
+        logging.getLogger("ntkrun").addHandler(file)
+        self.write("config.json", record)
+        self.write("environment.json", machine.describe())
+        self._status("RUNNING")
+        return self.path
+
+    def write(self, name: str, document: Any) -> None:
+        """Write a JSON document into the folder, atomically."""
+        write_atomic(self.path / name, (json.dumps(document, indent=2, default=str) + "\n").encode())
+
+    def finish(self, result: dict[str, Any]) -> None:
+        """Write the result and mark the folder FINISHED."""
+        self.write("result.json", result)
+        self._status("FINISHED", finished=time.time())
+
+    def _status(self, status: str, **more: Any) -> None:
+        self.write("status.json", {"status": status, "started": self.started, **more})
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and self.opened:
+            log.debug("the run ended early", exc_info=(type(error), error, trace))
+            try:
+                status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+                self._status(status, finished=time.time(), error=str(error))
+            except MachineError:  # the disk that ended the run may be full
+                log.warning("the status of %s could not be written", self.path)
+        for handler in self._handlers:
+            logging.getLogger("ntkrun").removeHandler(handler)
+            handler.close()

@@ -1,0 +1,106 @@
+"""What a study gives back, its slopes and its picture."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.datasets.split import Split
+
+
+@dataclass
+class Series:
+    """One curve: y (points, trials) over x (points,). `panel` groups curves into one picture.
+
+    `expected` is the log-log slope that the theorem promises, None where it promises none.
+    """
+
+    panel: str
+    label: str
+    xlabel: str
+    ylabel: str
+    x: list[float]
+    y: list[list[float]]
+    expected: float | None = None
+    slope: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Measure the slope of the medians in the log-log plane, by least squares."""
+        median = np.median(np.asarray(self.y), axis=1)
+        self.slope = float(np.polyfit(np.log(self.x), np.log(median), 1)[0])
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much a study does: rows, trials (seeds), and the largest feature dimension."""
+
+    rows: int
+    trials: int
+    feature_dim: int
+
+    def dims(self, low: int) -> list[int]:
+        """Return powers of two from `low` to feature_dim."""
+        out = [low]
+        while out[-1] * 2 <= self.feature_dim:
+            out.append(out[-1] * 2)
+        return out
+
+
+Study = Callable[[Split, Size], list[Series]]
+
+
+def sample(split: Split, rows: int) -> Tensor:
+    """Return the first standardised training rows in float64."""
+    return split.batch("train", 0, min(rows, len(split.train)), torch.float64)
+
+
+def best_time(function: Callable[[], Any], trials: int) -> list[float]:
+    """Return the seconds of `trials` calls after one to warm up."""
+    function()
+    out = []
+    for _ in range(trials):
+        start = time.perf_counter()
+        function()
+        out.append(time.perf_counter() - start)
+    return out
+
+
+def draw(series: list[Series], title: str, path: Path) -> None:
+    """Write a picture with one panel for each group: medians, the range of trials, measured slopes."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    panels = list(dict.fromkeys(s.panel for s in series))
+    figure, grid = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.4), dpi=120, squeeze=False)
+    for axes, panel in zip(grid[0], panels, strict=True):
+        for i, s in enumerate(x for x in series if x.panel == panel):
+            y = np.asarray(s.y)
+            axes.loglog(s.x, np.median(y, 1), "o-", color=f"C{i}", label=f"{s.label}: slope {s.slope:+.2f}")
+            axes.fill_between(s.x, y.min(1), y.max(1), color=f"C{i}", alpha=0.2)
+            if s.expected is not None:
+                guide = np.median(y, 1)[0] * (np.asarray(s.x) / s.x[0]) ** s.expected
+                axes.loglog(s.x, guide, ":", color=f"C{i}", linewidth=1)
+            axes.set_xlabel(s.xlabel)
+            axes.set_ylabel(s.ylabel)
+        axes.set_title(panel, fontsize=10)
+        axes.grid(alpha=0.3, which="both")
+        axes.legend(fontsize=8)
+    figure.suptitle(title + "   (dotted: the promised slope)", fontsize=11)
+    figure.tight_layout()
+    path.parent.mkdir(exist_ok=True)
+    figure.savefig(path)
+    plt.close(figure)
+
+
+def as_record(series: list[Series]) -> list[dict[str, Any]]:
+    """Return plain dictionaries for study.json."""
+    return [asdict(s) for s in series]

@@ -1,0 +1,78 @@
+"""Theorem 1 (NTK sketch): the error falls with the dimension; the cost is linear in the non-zeros."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import scipy.sparse as sp
+
+from ntkrun.datasets.split import Split
+from ntkrun.maths.kernel.polynomial import duals
+from ntkrun.maths.kernel.rows import ntk
+from ntkrun.maths.method.ntk_sketch import NTKSketch
+from ntkrun.maths.metrics import frobenius_error
+from ntkrun.maths.rng import Stream
+from ntkrun.maths.sketch.osnap import OSNAP
+from ntkrun.studies.base import Series, Size, best_time, sample
+
+DEPTH, DEGREE = 2, 4
+
+
+def run(split: Split, size: Size) -> list[Series]:
+    """Return error against feature_dim, for the polynomial kernel and the exact one, and time against nnz.
+
+    A sketch of fixed degree estimates the polynomial kernel; to the exact one the misfit of the polynomial
+    stays, which is why the paper's degree grows as eps falls.
+    """
+    x = sample(split, size.rows).flatten(1)
+    truths = {
+        f"polynomial kernel, degree {DEGREE}": ntk(x, x, DEPTH, duals("fitted", DEGREE, DEPTH)),
+        "exact NTK": ntk(x, x, DEPTH),
+    }
+    dims = size.dims(1024)
+    errors: dict[str, list[list[float]]] = {name: [] for name in truths}
+    for m in dims:
+        grams = []
+        for seed in range(size.trials):
+            # the inner dimension grows with the outer one, as in the theorem
+            inner = m // (2 * DEGREE + 4) - 1
+            method = NTKSketch(
+                m, depth=DEPTH, degree=DEGREE, sketch_dim=inner, random_state=seed, dtype="float64"
+            )
+            z = method.fit_transform(x)
+            grams.append(z @ z.T)
+        for name, truth in truths.items():
+            errors[name].append([frobenius_error(g, truth) for g in grams])
+    out = [
+        Series(
+            "error of ntk_sketch",
+            name,
+            "feature_dim",
+            "relative Frobenius error",
+            [float(m) for m in dims],
+            errors[name],
+            -0.5 if "polynomial" in name else None,
+        )
+        for name in truths
+    ]
+    return [*out, _time_against_nonzeros(size)]
+
+
+def _time_against_nonzeros(size: Size) -> Series:
+    """Time the leaf sketch of a sparse matrix of fixed shape: nothing but its non-zeros changes."""
+    rows, columns = 2000, 100_000
+    sketch = OSNAP(columns, 256, Stream(0))
+    rng = np.random.default_rng(0)
+    counts: list[float] = []
+    times: list[list[float]] = []
+    for per_row in (250, 500, 1000, 2000, 4000):
+        indices = rng.integers(columns, size=rows * per_row)
+        pointers = np.arange(rows + 1) * per_row
+        x = sp.csr_matrix(
+            (rng.standard_normal(rows * per_row).astype(np.float32), indices, pointers), shape=(rows, columns)
+        )
+        counts.append(float(rows * per_row))
+        times.append(best_time(partial(sketch, x), max(3, size.trials)))
+    label = f"OSNAP of {rows} x {columns} CSR"
+    return Series("time of the leaf sketch", label, "non-zeros", "seconds", counts, times, 1.0)
