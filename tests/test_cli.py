@@ -140,7 +140,8 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
         (
             ["method=cntk_sketsch"],
             2,
-            "method of ntkrun must be one of cntk_sketch, exact_cntk. Got 'cntk_sketsch' instead. "
+            "method of ntkrun must be one of cntk_sketch, exact_cntk, exact_ntk, grad_rf, "
+            "ntk_random_features, ntk_sketch, raw, rff. Got 'cntk_sketsch' instead. "
             "Did you mean method=cntk_sketch?",
         ),
         (["experiment=nothing"], 2, "experiment of ntkrun must be one of"),
@@ -256,7 +257,7 @@ def test_help_is_quick_and_teaches(tmp_path):
     assert done.returncode == 0
     for word in (
         "cntk_sketch | exact_cntk",
-        "cifar10 | digits | npz",
+        "cifar10 | csv | digits | npz | protein",
         "feature_dim: 1024",
         "--multirun",
         "exit codes",

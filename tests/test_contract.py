@@ -19,7 +19,8 @@ CONF = ROOT / "conf"
 METHODS = sorted(p.stem for p in (CONF / "method").glob("*.yaml"))
 DATASETS = sorted(p.stem for p in (CONF / "dataset").glob("*.yaml"))
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
-IMAGES = np.random.default_rng(0).normal(size=(6, 9, 8, 2))
+RNG = np.random.default_rng(0)
+IMAGES = RNG.normal(size=(6, 9, 8, 2)) + 2 * RNG.normal(size=(6, 1, 1, 2))  # a colour cast each
 
 
 def parameters(cls):
@@ -46,22 +47,44 @@ def test_registries_and_folders_are_in_step():
     }
 
 
+def make(name, **options):
+    cls = methods.get(name)
+    # wide enough for grad_rf, whose columns must hold a whole network on 144 pixels
+    size = {"n_components": 16384 if name == "grad_rf" else 2048} if "n_components" in parameters(cls) else {}
+    return cls(**size, **options)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_contract_of_a_method(name):
-    cls = methods.get(name)
-    method = cls(dtype="float64").fit(IMAGES)
+    method = make(name, dtype="float64").fit(IMAGES)
     k = method.kernel(IMAGES)
     assert k.shape == (6, 6)
     assert np.allclose(k, k.T)
     assert np.linalg.eigvalsh(k).min() > -1e-9 * np.trace(k)
     assert np.allclose(method.kernel(IMAGES, IMAGES[:4]), k[:, :4])
     assert method.bytes_per_row((9, 8, 2)) > 0
-    assert method.identity()["version"] == cls.version
-    if method.kind == "features":
-        z = method.transform(IMAGES)
-        assert z.shape == (6, method.n_components)
-        assert np.allclose(z, cls(dtype="float64").fit(IMAGES[:1]).transform(IMAGES))
-        assert np.corrcoef((z @ z.T).ravel(), k.ravel())[0, 1] > 0.8
+    assert method.identity()["version"] == type(method).version
+    if method.kind == "kernel":
+        ix, iy = np.array([0, 3, 5]), np.array([2, 3, 1])
+        assert np.allclose(method.pairs(IMAGES, IMAGES, ix, iy), k[ix, iy])
+        return
+    z = method.transform(IMAGES)
+    assert z.shape == (6, method.columns)
+    assert np.allclose(z, method.transform(IMAGES[:4]).tolist() + method.transform(IMAGES[4:]).tolist())
+    assert np.array_equal(z, make(name, dtype="float64").fit(IMAGES).transform(IMAGES))
+    assert make(name).fit(IMAGES).transform(IMAGES).dtype == np.float32
+    off = ~np.eye(6, dtype=bool)
+    assert np.corrcoef((z @ z.T)[off], k[off])[0, 1] > 0.8
+    if "random_state" in parameters(methods.get(name)):
+        assert not np.allclose(z, make(name, dtype="float64", random_state=1).fit_transform(IMAGES))
+
+
+def test_public_names_load_on_use():
+    import ntkrun
+
+    assert {getattr(ntkrun, n).__name__ for n in ntkrun.__all__} == set(ntkrun.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = ntkrun.Nothing
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)
@@ -73,10 +96,18 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
         "dataset.n_train=100",
         "dataset.n_test=40",
     ]
-    code = cli.main([*words, "feature_dim=64", "baseline=none", f"output_dir={tmp_path / 'out'}"])
+    words += ["feature_dim=64", "baseline=none", f"output_dir={tmp_path / 'out'}"]
+    words += ["study_size.rows=12", "study_size.trials=2", "study_size.feature_dim=2048"]
+    code = cli.main(words)
     assert code == 0, capsys.readouterr().err
-    result = json.loads(next((tmp_path / "out").glob("runs/*/result.json")).read_text())
-    assert result["test/accuracy"] > 0.8
+    folder = next((tmp_path / "out").glob("runs/*"))
+    result = json.loads((folder / "result.json").read_text())
+    assert result["mlflow/run_id"]
+    if name.startswith("theorem"):
+        assert [k for k in result if k.startswith("slope/")]
+        assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
+    else:
+        assert result["test/accuracy"] > 0.8
 
 
 LEFT_TO_RIGHT = ["maths", "datasets store", "stages", "pipeline", "cli"]

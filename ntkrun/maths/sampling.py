@@ -60,5 +60,5 @@ def conditional_inverse(u: Tensor, rest: Tensor) -> Tensor:
             continue
         density = torch.exp(-t.square() / 2) / math.sqrt(2 * math.pi) * (rest + t.square()) / (rest + 1)
         newton = t - value / density.clamp(min=1e-300)
-        t = torch.where((newton > low) & (newton < high), newton, middle)
+        t = torch.where((newton >= low) & (newton <= high), newton, middle)
     return t

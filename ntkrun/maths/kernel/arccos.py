@@ -15,15 +15,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+SNAP_ULPS = 8  # cosines this close to +-1 count as +-1
+
+
+def _cosine(a: Tensor) -> Tensor:
+    """Clamp to [-1, 1] and take what rounding keeps just below 1 for 1.
+
+    arccos has an infinite slope there: one unit in the last place of float32 at 1 is 5e-4 in arccos.
+    """
+    near = a.abs() > 1 - SNAP_ULPS * torch.finfo(a.dtype).eps
+    return torch.where(near, a.sign(), a)
+
 
 def kappa0(a: Tensor) -> Tensor:
     """Return (pi - arccos a) / pi elementwise; `a` is clamped to [-1, 1]."""
-    return 1 - torch.arccos(a.clamp(-1, 1)) / math.pi
+    return 1 - torch.arccos(_cosine(a)) / math.pi
 
 
 def kappa1(a: Tensor) -> Tensor:
     """Return (sqrt(1 - a^2) + a (pi - arccos a)) / pi elementwise; `a` is clamped to [-1, 1]."""
-    a = a.clamp(-1, 1)
+    a = _cosine(a)
     # (1-a)(1+a) keeps the digits that 1-a^2 loses near a = +-1.
     return torch.sqrt((1 - a) * (1 + a)) / math.pi + a * (1 - torch.arccos(a) / math.pi)
 

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ntkrun.maths.kernel import cntk_cpu
-from ntkrun.maths.kernel.arccos import kappa0, kappa1
+from ntkrun.maths.kernel.arccos import SNAP_ULPS, kappa0, kappa1
 from ntkrun.maths.kernel.polynomial import Activation
 
 
@@ -76,11 +76,12 @@ class CNTK:
         poly = cntk_cpu.arcsin_coefficients().astype(dtype)
         threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
         numba.set_num_threads(threads)
+        snap = dtype.type(1 - SNAP_ULPS * np.finfo(dtype).eps)
         chunks = min(len(ix), 64 * threads)  # enough for an even share, few enough to reuse buffers
         out = np.empty(len(ix), np.float64)
         q, stride = self.filter_size, x.shape[2] + self.filter_size // 2
         cntk_cpu.cntk_pairs(
-            px, py, ix, iy, sx, sy, rx, ry, stride, q, same, self.trained == "all", poly, chunks, out
+            px, py, ix, iy, sx, sy, rx, ry, stride, q, same, self.trained == "all", poly, snap, chunks, out
         )
         shrink = 0 if same else (q - 1) * self.depth
         positions = (x.shape[1] - shrink) * (x.shape[2] - shrink)

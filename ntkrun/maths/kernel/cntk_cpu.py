@@ -99,11 +99,11 @@ def _tail_for_type(poly, t):
 
 
 @nb.njit(fastmath=_FAST)
-def _activate(c, rx, ry, poly, k0, k1, n):
+def _activate(c, rx, ry, poly, snap, k0, k1, n):
     """k0, k1 = kappa0, kappa1 of the correlations c rx ry.
 
     arccos m is pi/2 - arcsin m below 1/2 and 2 arcsin sqrt((1-m)/2) above, so one short polynomial
-    serves both; float32 stops after six terms.
+    serves both; float32 stops after six terms. Cosines above `snap` count as 1 (see `arccos`).
     """
     half, one, four = c.dtype.type(0.5), c.dtype.type(1), c.dtype.type(4)
     inv_pi = c.dtype.type(1 / math.pi)
@@ -111,6 +111,7 @@ def _activate(c, rx, ry, poly, k0, k1, n):
     for p in range(n):
         rho = min(max(c[p] * rx[p] * ry[p], -one), one)
         m = abs(rho)
+        m = one if m > snap else m
         far = half * (one - m)
         below = m < half
         square = m * m if below else far
@@ -161,7 +162,7 @@ def _products(x, y, out, n):
 
 
 @nb.njit(parallel=True, fastmath=_FAST, cache=True, nogil=True)
-def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, chunks, out):
+def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, snap, chunks, out):
     """out[p] = sum over all pairs of positions of Pi_L for images x[ix[p]], y[iy[p]].
 
     x, y (n, C, P) flattened with row stride `stride`; sx, sy (n, L, P) square roots of the norms
@@ -206,7 +207,7 @@ def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, c
                         _box(inner, rows, theta, reach - before, stride, q, n)
                     ax, ay = sx[a, layer, px:], sy[b, layer, py:]
                     bx, by = rx[a, layer, px:], ry[b, layer, py:]
-                    _activate(c, bx, by, poly, k0, k1, n)
+                    _activate(c, bx, by, poly, snap, k0, k1, n)
                     if layer == depth - 1:
                         total += _sum_last(k0, k1, ax, ay, bx, by, theta, train_all, n)
                     elif layer == 0 and not train_all:

@@ -1,0 +1,66 @@
+"""With exact layers in the place of sketched ones, a method's features have its kernel to 1e-10."""
+
+import numpy as np
+import pytest
+import torch
+
+from ntkrun.maths.layer.exact import ExactConv, ExactHead, ExactRelu
+from ntkrun.maths.method.cntk_sketch import CNTKSketch
+from ntkrun.maths.method.ntk_sketch import NTKSketch
+
+RNG = np.random.default_rng(5)
+
+
+def assert_exact(method, x):
+    z, k = method.transform(x), method.kernel(x)
+    assert np.abs(z @ z.T - k).max() < 1e-10 * np.abs(k).max()
+
+
+@pytest.mark.parametrize("trained", ["inner", "all"])
+@pytest.mark.parametrize(
+    ("padding", "depth", "shape"),
+    [
+        ("same", 1, (5, 3)),
+        ("same", 2, (5, 3)),
+        ("same", 3, (3, 5)),
+        ("same", 5, (5, 3)),
+        ("valid", 2, (7, 6)),
+        ("valid", 3, (7, 9)),
+    ],
+)
+def test_convolutional_chain(trained, padding, depth, shape):
+    if trained == "inner" and depth == 1:
+        pytest.skip("nothing is trained")
+    x = RNG.normal(size=(3, *shape, 2))
+    x[1, 0] = 0
+    method = CNTKSketch(64, depth=depth, trained=trained, padding=padding, dtype="float64").fit(x)
+    method._relus = [ExactRelu() for _ in range(depth)]
+    method._convs = [ExactConv(3, padding == "same") for _ in range(depth - 1)]
+    method._head = ExactHead()
+    assert_exact(method, x)
+
+
+@pytest.mark.parametrize("depth", [1, 2, 3, 5])
+def test_fully_connected_chain(depth):
+    x = RNG.normal(size=(11, 7))
+    method = NTKSketch(64, depth=depth, dtype="float64").fit(x)
+    method._relus = [ExactRelu() for _ in range(depth)]
+    method._head = ExactHead()
+    assert_exact(method, x)
+
+
+def test_a_wrong_scale_in_the_chain_would_be_seen():
+    x = RNG.normal(size=(4, 5, 3, 2))
+    method = CNTKSketch(64, depth=2, dtype="float64").fit(x)
+    method._relus, method._head = [ExactRelu(), ExactRelu()], ExactHead()
+
+    class Wrong(ExactConv):
+        def features(self, pair):
+            out = super().features(pair)
+            out.phi = out.phi * 1.05**0.5
+            return out
+
+    method._convs = [Wrong(3, True)]
+    with pytest.raises(AssertionError):
+        assert_exact(method, x)
+    assert torch.get_default_dtype() == torch.float32
