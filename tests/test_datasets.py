@@ -9,6 +9,7 @@ import pytest
 
 from ntkrun.datasets import cifar10
 from ntkrun.datasets.cifar10 import Cifar10
+from ntkrun.datasets.csv import Csv
 from ntkrun.datasets.digits import Digits
 from ntkrun.datasets.npz import Npz
 from ntkrun.datasets.split import make_split, stratified_order
@@ -257,3 +258,53 @@ def test_real_cifar10_is_what_its_readme_says(cifar_archive):
     assert np.allclose(split.mean / 255, [0.4914, 0.4822, 0.4465], atol=5e-4)
     assert np.allclose(split.std / 255, [0.2470, 0.2435, 0.2616], atol=5e-4)
     assert np.bincount(split.test.y).tolist() == [1000] * 10
+
+
+def table(tmp_path, text, name="t.csv"):
+    path = tmp_path / name
+    path.write_text(text)
+    return str(path)
+
+
+def test_csv_takes_the_last_column_or_the_named_one(tmp_path):
+    rng = np.random.default_rng(0)
+    lines = ["a,b,c", *(f"{x},{y},{z}" for x, y, z in rng.normal(size=(50, 3)))]
+    split = Csv(path=table(tmp_path, "\n".join(lines))).load()
+    assert (split.classes, split.n_train, len(split.test), split.train.x.shape[1]) == (None, 40, 10, 2)
+    whole = np.concatenate([p.y for p in (split.train, split.valid, split.test)])
+    values = np.array([line.split(",") for line in lines[1:]], float)
+    assert np.allclose(np.sort(whole), np.sort(values[:, 2]))
+    named = Csv(path=table(tmp_path, "\n".join(lines)), target="a").load()
+    assert np.isin(np.concatenate([named.train.y, named.test.y]), values[:, 0]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is not a table of numbers"),
+        ("a,b\n1,x\n", "is not a table of numbers"),
+        ("a,b\n1,2\n3,\n4,5\n", "row 2, column b is not a finite number"),
+        ("a,b\n1,2,3\n1,2,3,4\n", "is not a table of numbers"),
+        ("a\n1\n2\n", "a column besides others"),
+    ],
+)
+def test_bad_tables_are_named(tmp_path, text, message):
+    with pytest.raises(DataError) as caught:
+        Csv(path=table(tmp_path, text)).load()
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_csv_classification_wants_labels(tmp_path):
+    lines = "a,y\n" + "\n".join(f"{i / 7},{i % 3}" for i in range(60))
+    assert Csv(path=table(tmp_path, lines), task="classification").load().classes == 3
+    with pytest.raises(DataError, match="labels 0"):
+        Csv(path=table(tmp_path, lines), task="classification", target="a").load()
+
+
+def test_real_protein_table(cifar_archive):
+    split = Csv(file="protein.csv.gz", data_dir=str(cifar_archive.parent)).load()
+    assert (split.n_train, len(split.test), split.train.x.shape[1]) == (36_584, 9_146, 9)
+    assert np.concatenate([split.train.y, split.valid.y, split.test.y]).std() == pytest.approx(
+        0.773, abs=1e-3
+    )

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor
 
 from ntkrun.datasets.split import Split
+from ntkrun.maths.method.base import Method
+from ntkrun.maths.metrics import frobenius_error
 
 
 @dataclass
@@ -59,6 +61,32 @@ Study = Callable[[Split, Size], list[Series]]
 def sample(split: Split, rows: int) -> Tensor:
     """Return the first standardised training rows in float64."""
     return split.batch("train", 0, min(rows, len(split.train)), torch.float64)
+
+
+def error_curves(
+    panel: str,
+    xlabel: str,
+    make: Callable[[int, int], Method],
+    x: Tensor,
+    truths: dict[str, tuple[Tensor, float | None]],
+    dims: list[int],
+    trials: int,
+) -> list[Series]:
+    """Return the relative Frobenius error of make(feature_dim, seed)'s Gram matrix to each truth.
+
+    `truths` maps a label to a kernel matrix and the slope promised for it.
+    """
+    errors: dict[str, list[list[float]]] = {label: [] for label in truths}
+    for m in dims:
+        features = [make(m, seed).fit_transform(x) for seed in range(trials)]
+        grams = [z @ z.T for z in features]
+        for label, (truth, _) in truths.items():
+            errors[label].append([frobenius_error(g, truth) for g in grams])
+    at = [float(m) for m in dims]
+    return [
+        Series(panel, label, xlabel, "relative Frobenius error", at, errors[label], expected)
+        for label, (_, expected) in truths.items()
+    ]
 
 
 def best_time(function: Callable[[], Any], trials: int) -> list[float]:

@@ -6,15 +6,15 @@ from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
+from torch import Tensor
 
 from ntkrun.datasets.split import Split
 from ntkrun.maths.kernel.polynomial import duals
 from ntkrun.maths.kernel.rows import ntk
 from ntkrun.maths.method.ntk_sketch import NTKSketch
-from ntkrun.maths.metrics import frobenius_error
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.osnap import OSNAP
-from ntkrun.studies.base import Series, Size, best_time, sample
+from ntkrun.studies.base import Series, Size, best_time, error_curves, sample
 
 DEPTH, DEGREE = 2, 4
 
@@ -26,37 +26,19 @@ def run(split: Split, size: Size) -> list[Series]:
     stays, which is why the paper's degree grows as eps falls.
     """
     x = sample(split, size.rows).flatten(1)
-    truths = {
-        f"polynomial kernel, degree {DEGREE}": ntk(x, x, DEPTH, duals("fitted", DEGREE, DEPTH)),
-        "exact NTK": ntk(x, x, DEPTH),
+    truths: dict[str, tuple[Tensor, float | None]] = {
+        f"polynomial kernel, degree {DEGREE}": (ntk(x, x, DEPTH, duals("fitted", DEGREE, DEPTH)), -0.5),
+        "exact NTK": (ntk(x, x, DEPTH), None),
     }
+
+    def make(m: int, seed: int) -> NTKSketch:
+        # the inner dimension grows with the outer one, as in the theorem
+        inner = m // (2 * DEGREE + 4) - 1
+        return NTKSketch(m, depth=DEPTH, degree=DEGREE, sketch_dim=inner, random_state=seed, dtype="float64")
+
     dims = size.dims(1024)
-    errors: dict[str, list[list[float]]] = {name: [] for name in truths}
-    for m in dims:
-        grams = []
-        for seed in range(size.trials):
-            # the inner dimension grows with the outer one, as in the theorem
-            inner = m // (2 * DEGREE + 4) - 1
-            method = NTKSketch(
-                m, depth=DEPTH, degree=DEGREE, sketch_dim=inner, random_state=seed, dtype="float64"
-            )
-            z = method.fit_transform(x)
-            grams.append(z @ z.T)
-        for name, truth in truths.items():
-            errors[name].append([frobenius_error(g, truth) for g in grams])
-    out = [
-        Series(
-            "error of ntk_sketch",
-            name,
-            "feature_dim",
-            "relative Frobenius error",
-            [float(m) for m in dims],
-            errors[name],
-            -0.5 if "polynomial" in name else None,
-        )
-        for name in truths
-    ]
-    return [*out, _time_against_nonzeros(size)]
+    curves = error_curves("error of ntk_sketch", "feature_dim", make, x, truths, dims, size.trials)
+    return [*curves, _time_against_nonzeros(size)]
 
 
 def _time_against_nonzeros(size: Size) -> Series:

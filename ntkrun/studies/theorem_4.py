@@ -11,8 +11,7 @@ from ntkrun.datasets.split import Split
 from ntkrun.maths.kernel.cntk import CNTK
 from ntkrun.maths.kernel.polynomial import duals
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
-from ntkrun.maths.metrics import frobenius_error
-from ntkrun.studies.base import Series, Size, best_time, sample
+from ntkrun.studies.base import Series, Size, best_time, error_curves, sample
 
 DEPTH, DEGREE = 3, 4
 
@@ -20,35 +19,20 @@ DEPTH, DEGREE = 3, 4
 def run(split: Split, size: Size) -> list[Series]:
     """Return error against the dimension inside (feature_dim beside it) and time against pixels."""
     x = resized(sample(split, size.rows), 12)
-    truths = {
-        f"polynomial kernel, degree {DEGREE}": CNTK(DEPTH, duals=duals("fitted", DEGREE, DEPTH))(x),
-        "exact CNTK": CNTK(DEPTH)(x),
+    polynomials = duals("fitted", DEGREE, DEPTH)
+    truths: dict[str, tuple[torch.Tensor, float | None]] = {
+        f"polynomial kernel, degree {DEGREE}": (CNTK(DEPTH, duals=polynomials)(x), -0.5),
+        "exact CNTK": (CNTK(DEPTH)(x), None),
     }
-    dims = size.dims(1024)
-    errors: dict[str, list[list[float]]] = {name: [] for name in truths}
-    for m in dims:
-        grams = []
-        for seed in range(size.trials):
-            method = CNTKSketch(
-                m, depth=DEPTH, degree=DEGREE, sketch_dim=m // 32, random_state=seed, dtype="float64"
-            )
-            z = method.fit_transform(x)
-            grams.append(z @ z.T)
-        for name, truth in truths.items():
-            errors[name].append([frobenius_error(g, truth) for g in grams])
-    out = [
-        Series(
-            "error of cntk_sketch, 12 x 12 images",
-            name,
-            "feature_dim (32 x sketch_dim)",
-            "relative Frobenius error",
-            [float(m) for m in dims],
-            errors[name],
-            -0.5 if "polynomial" in name else None,
+
+    def make(m: int, seed: int) -> CNTKSketch:
+        return CNTKSketch(
+            m, depth=DEPTH, degree=DEGREE, sketch_dim=m // 32, random_state=seed, dtype="float64"
         )
-        for name in truths
-    ]
-    return [*out, _time_against_pixels(split, size)]
+
+    panel, dims = "error of cntk_sketch, 12 x 12 images", size.dims(1024)
+    curves = error_curves(panel, "feature_dim (32 x sketch_dim)", make, x, truths, dims, size.trials)
+    return [*curves, _time_against_pixels(split, size)]
 
 
 def _time_against_pixels(split: Split, size: Size) -> Series:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun.maths.kernel.polynomial import coefficients
 from ntkrun.maths.layer.pair import Pair
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.poly_sketch import PolySketch
@@ -185,3 +186,20 @@ class Relu:
         # so that nothing correlates
         out[..., : rest.shape[-1]] += rest
         return constant, out
+
+
+def draw_relus(
+    kind: str, degree: int, depth: int, dim: int, beta: float | None, stream: Stream, dtype: torch.dtype
+) -> list[Relu]:
+    """Return the ReLU layers of a network, each drawn for the constants that the one before leaves.
+
+    `kind` is "fitted" or "taylor"; `beta` is the first constant of psi, None where nothing is
+    trained before this.
+    """
+    out: list[Relu] = []
+    alpha = 0.0
+    for h in range(1, depth + 1):
+        c1, c0 = (coefficients(kind, order, degree, h) for order in (1, 0))
+        out.append(Relu(c1, c0, dim, alpha, beta, stream.child(f"relu{h}"), dtype))
+        alpha, beta = out[-1].alpha, out[-1].beta
+    return out

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import must_be
-from ntkrun.maths.kernel.polynomial import coefficients
 from ntkrun.maths.layer.conv import Conv, InputConv
 from ntkrun.maths.layer.head import TangentHead
-from ntkrun.maths.layer.relu import Relu
+from ntkrun.maths.layer.relu import draw_relus
 from ntkrun.maths.method.base import DTYPES, ImageMethod, torch_device
 from ntkrun.maths.method.exact_cntk import ExactCNTK
 from ntkrun.maths.rng import Stream
@@ -104,16 +103,11 @@ class CNTKSketch(ImageMethod):
         dim, q, same = self._dim(), self.filter_size, self.padding == "same"
         channels = self.input_shape_[2]
         self._input = InputConv(channels, q, dim, same, stream.child("input"), dtype).to(device)
-        self._relus: list[Relu] = []
-        self._convs: list[Conv] = []
-        alpha, beta = 0.0, (0.0 if self.trained == "all" else None)
-        for h in range(1, self.depth + 1):
-            c1, c0 = (coefficients(self.coefficients, order, self.degree, h) for order in (1, 0))
-            relu = Relu(c1, c0, dim, alpha, beta, stream.child(f"relu{h}"), dtype)
-            self._relus.append(relu.to(device))
-            if h < self.depth:
-                self._convs.append(Conv(q, dim, same, stream.child(f"conv{h}"), dtype).to(device))
-            alpha, beta = relu.alpha, relu.beta
+        beta = 0.0 if self.trained == "all" else None
+        relus = draw_relus(self.coefficients, self.degree, self.depth, dim, beta, stream, dtype)
+        self._relus = [relu.to(device) for relu in relus]
+        convs = [Conv(q, dim, same, stream.child(f"conv{h}"), dtype) for h in range(1, self.depth)]
+        self._convs = [conv.to(device) for conv in convs]
         with_phi = self.trained == "all"
         head = TangentHead(dim, self.degree, self.n_components, with_phi, stream.child("head"), dtype)
         self._head = head.to(device)

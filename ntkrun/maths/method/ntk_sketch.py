@@ -9,11 +9,10 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import must_be
-from ntkrun.maths.kernel.polynomial import coefficients
 from ntkrun.maths.kernel.rows import ntk_polynomial, unit
 from ntkrun.maths.layer.head import TangentHead
 from ntkrun.maths.layer.pair import Pair
-from ntkrun.maths.layer.relu import Relu
+from ntkrun.maths.layer.relu import draw_relus
 from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
 from ntkrun.maths.rng import Stream
@@ -91,13 +90,8 @@ class NTKSketch(RowMethod):
             return
         dim = self._dim()
         self._leaf = stream.child("leaf").orthonormal(self.width, dim, dtype=dtype).to(device)
-        self._relus = []
-        alpha, beta = 0.0, 0.0
-        for h in range(1, self.depth + 1):
-            c1, c0 = (coefficients(self.coefficients, order, self.degree, h) for order in (1, 0))
-            relu = Relu(c1, c0, dim, alpha, beta, stream.child(f"relu{h}"), dtype)
-            self._relus.append(relu.to(device))
-            alpha, beta = relu.alpha, relu.beta
+        relus = draw_relus(self.coefficients, self.degree, self.depth, dim, 0.0, stream, dtype)
+        self._relus = [relu.to(device) for relu in relus]
         head = TangentHead(dim, self.degree, self.n_components, True, stream.child("head"), dtype, False)
         self._head = head.to(device)
 

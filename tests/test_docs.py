@@ -1,0 +1,58 @@
+"""What the documentation shows is run: the example method and the commands of the README."""
+
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from ntkrun import cli
+from ntkrun.maths import method as methods
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def blocks(path, language):
+    return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)
+
+
+def test_the_example_of_adding_a_method_works(tmp_path, monkeypatch, capsys):
+    path = ROOT / "docs" / "adding_a_method.md"
+    source, registry = blocks(path, "python")
+    (yaml,) = blocks(path, "yaml")
+    package = tmp_path / "example"
+    (package / "method").mkdir(parents=True)
+    (package / "arccos_features.py").write_text(source)
+    (package / "method" / "arccos_features.yaml").write_text(yaml)
+    monkeypatch.syspath_prepend(str(package))
+    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
+    exec(
+        registry.replace("ntkrun.maths.method.arccos_features", "arccos_features"),
+        {"METHODS": methods.METHODS},
+    )
+
+    cls = methods.get("arccos_features")
+    x = np.random.default_rng(0).normal(size=(20, 6))
+    grams = [z @ z.T for z in (cls(500, random_state=s, dtype="float64").fit_transform(x) for s in range(50))]
+    truth = cls(dtype="float64").fit(x).kernel(x)
+    assert np.allclose(np.mean(grams, 0), truth, atol=0.05 * truth.max())
+
+    words = ["--config-dir", str(package), "method=arccos_features", "feature_dim=256", "dataset.n_train=400"]
+    code = cli.main([*words, "baseline=none", f"output_dir={tmp_path / 'out'}"])
+    captured = capsys.readouterr()
+    assert code == 0, captured.err
+    assert "test accuracy 0.9" in captured.out
+
+
+def test_readme_commands_compose(tmp_path, capsys):
+    text = (ROOT / "README.md").read_text()
+    commands = [line.strip() for line in text.splitlines() if line.startswith("    ntkrun ")]
+    assert len(commands) >= 6
+    for command in commands:
+        words = shlex.split(command, comments=True)[1:]
+        if "-m" in words:
+            words = [w.split(",")[0] for w in words if w != "-m"]
+        code = cli.main([*words, *([] if "--cfg" in words else ["--cfg", "job"])])
+        captured = capsys.readouterr()
+        assert code == 0, (command, captured.err)
+        assert "feature_dim:" in captured.out
