@@ -67,8 +67,8 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     """
     spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
     folder = root / content_key(spec)
-    check_memory(split, method, shard_rows)
     work: Rows | Kernel = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
+    check_memory(split, method, shard_rows)
     shards = plan(split, shard_rows)
     try:
         folder.mkdir(parents=True, exist_ok=True)
