@@ -58,11 +58,12 @@ HELP = """ntkrun: neural-tangent-kernel learning at the cost of a linear model
 
 usage: ntkrun [key=value ...] [-m] [options]
 
-  ntkrun                                              digits, cntk_sketch: under a minute
+  ntkrun                                              digits, cntk_sketch, exact kernel: a minute
   ntkrun dataset=cifar10 dataset.n_train=5000 feature_dim=4096
   ntkrun dataset=npz dataset.path=mine.npz            your arrays: x_train y_train x_test y_test
   ntkrun -m feature_dim=512,1024 seed=0,1             sweep: one run for each combination
   ntkrun method=exact_cntk baseline=none              the exact kernel itself
+  ntkrun experiment=theorem_2                         what a theorem promises, measured
   make ui                                             compare runs in the browser
 
 groups (a yaml file each in conf/; its keys are set as group.key=value):
