@@ -23,7 +23,7 @@ from ntkrun.maths.metrics import frobenius_error, spectral_error
 from ntkrun.stages import featurize, regress, score
 from ntkrun.stages.regress import Ridge
 
-# one decade a step, from 1e-7 (singular systems below it cost minutes): the solver's time is not what is compared here
+# one decade a step: the solver's time is not what is compared here
 SOLVER = Ridge(lambda_min=1e-7, lambda_max=1e-1, lambda_count=7)
 SHARED = [
     ("ntk_random_features", {"depth": 2}),
