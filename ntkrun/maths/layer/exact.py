@@ -99,9 +99,8 @@ class ExactHead:
         """Return features (n, everything)."""
         n = scale.shape[0]
         weight = scale.reshape(n, -1, 1)
-        if pair.beta is None or pair.psi is None:
-            raise ValueError("psi of Pair must be present. Got None instead. Train a layer before the head.")
-        psi = torch.cat([pair.beta[..., None], pair.psi], -1).reshape(n, weight.shape[1], -1) * weight
+        beta, psi = pair.tangent()
+        psi = torch.cat([beta[..., None], psi], -1).reshape(n, weight.shape[1], -1) * weight
         right = torch.cat([constants, dot], -1).reshape(n, weight.shape[1], -1)
         out = [torch.bmm(psi.transpose(1, 2), right).flatten(1)]
         if last_phi is not None:

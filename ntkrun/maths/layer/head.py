@@ -82,10 +82,7 @@ class TangentHead:
         def flat(z: Tensor) -> Tensor:
             return z.reshape(n, weight.shape[1], -1)
 
-        if pair.beta is None or pair.psi is None:
-            raise ValueError("psi of Pair must be present. Got None instead. Train a layer before the head.")
-        beta = flat(pair.beta) * weight
-        psi = flat(pair.psi) * weight
+        beta, psi = (flat(z) * weight for z in pair.tangent())
         constants, dot = flat(constants), flat(dot)
         # (n, dim, p dim), or (n, 1, room) when it is sketched at once
         product = self.product(psi, dot) if self.product else torch.bmm(psi.transpose(1, 2), dot)

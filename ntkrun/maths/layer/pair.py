@@ -30,3 +30,9 @@ class Pair:
     phi: Tensor
     beta: Tensor | None = None
     psi: Tensor | None = None
+
+    def tangent(self) -> tuple[Tensor, Tensor]:
+        """Return beta and psi; ValueError where nothing is trained yet."""
+        if self.beta is None or self.psi is None:
+            raise ValueError("psi of Pair must be present. Got None instead. Train a layer before the head.")
+        return self.beta, self.psi
