@@ -35,12 +35,11 @@ def run(config: RunConfig) -> dict[str, Any]:
 
 def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
     wall, method = time.perf_counter(), config.method
-    method.fit(split.batch("train", 0, 1, featurize.DTYPES[method.dtype]))
-    featurize.check_memory(split, method, config.shard_rows)
+    work = featurize.prepare(split, method, config.shard_rows)
     path = folder.open(f"{split.name}-{config.method_name}", config.record)
 
     root = config.output_dir / "features"
-    features = featurize.run(split, method, root, config.shard_rows)
+    features = featurize.compute(work, root, config.shard_rows)
     solve = regress.run_kernel if method.kind == "kernel" else regress.run
     fit = solve(features, split.classes, config.solver)
     scores = score.run(fit, features, split.classes)
@@ -70,7 +69,7 @@ def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]
         "dataset": split.name,
         "method": name,
         "n_train": split.n_train,
-        "n_test": len(split.test),
+        "n_test": len(split.test.y),
         "data_sha256": split.sha256,
         "time/wall_s": time.perf_counter() - wall,
         "memory/peak_rss_mb": machine.peak_rss_mb(),
@@ -122,7 +121,7 @@ def _result(
         "memory/peak_rss_mb": peak_rss_mb,
         "cache/shards_reused": features.reused,
         "n_train": split.n_train,
-        "n_test": len(split.test),
+        "n_test": len(split.test.y),
         "feature_dim": columns,
         "data_sha256": split.sha256,
         "features_key": features.store.folder.name,

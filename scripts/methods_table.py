@@ -45,7 +45,7 @@ def measure(split, name: str, options: dict, folder: Path) -> dict[str, float]:
     scores = score.run(fit, features, split.classes)
     out = {"score": scores.value, "featurize_s": features.seconds, "solve_s": fit.seconds}
     if method.kind == "features":
-        x = split.batch("train", 0, min(500, len(split.train)), torch.float32)
+        x = split.sample(500, torch.float32)
         z, k = method.transform(x).double(), method.kernel(x).double()
         out["frobenius"] = frobenius_error(z @ z.T, k)
         out["spectral"] = spectral_error(z @ z.T, k, 1e-3 * float(k.trace()))

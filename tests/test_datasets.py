@@ -39,8 +39,8 @@ def test_statistics_come_from_train_alone():
     y = np.arange(40) % 2
     a = make_split("s", (x, y), (x, y), classes=2, **SUBSET)
     b = make_split("s", (x, y), (x * 100 + 7, y), classes=2, **SUBSET)
-    assert np.array_equal(a.mean, b.mean)
-    assert np.array_equal(a.std, b.std)
+    assert np.array_equal(a.preprocess.mean, b.preprocess.mean)
+    assert np.array_equal(a.preprocess.std, b.preprocess.std)
     assert a.sha256 != b.sha256
 
 
@@ -255,8 +255,8 @@ def test_offline_says_where_to_put_the_file(tmp_path):
 def test_real_cifar10_is_what_its_readme_says(cifar_archive):
     split = Cifar10(path=str(cifar_archive)).load()
     assert (split.n_train, len(split.test)) == (50_000, 10_000)
-    assert np.allclose(split.mean / 255, [0.4914, 0.4822, 0.4465], atol=5e-4)
-    assert np.allclose(split.std / 255, [0.2470, 0.2435, 0.2616], atol=5e-4)
+    assert np.allclose(split.preprocess.mean / 255, [0.4914, 0.4822, 0.4465], atol=5e-4)
+    assert np.allclose(split.preprocess.std / 255, [0.2470, 0.2435, 0.2616], atol=5e-4)
     assert np.bincount(split.test.y).tolist() == [1000] * 10
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ntkrun import checks
+from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
 
@@ -22,6 +23,10 @@ class DataSource:
         Share of train held out to choose lambda.
     split_seed : int
         Seed of the subsets and the held-out part; a sweep over `seed` leaves it alone.
+    preprocess : {"standardize", "zca"}
+        Fitted on train: zero mean and unit variance, or whitening of images of unit norm.
+    augment : {"none", "flip"}
+        flip: every image and its mirror image are rows of their own; predictions average both.
     data_dir : str or None
         Where downloads are kept; None takes $NTKRUN_DATA_DIR, or else the cache folder of the system.
     """
@@ -30,6 +35,8 @@ class DataSource:
     n_test: int | None = None
     valid_fraction: float = 0.2
     split_seed: int = 0
+    preprocess: str = "standardize"
+    augment: str = "none"
     data_dir: str | None = None
 
     def problems(self) -> list[str]:
@@ -41,6 +48,8 @@ class DataSource:
                 out += checks.integer(me, key, value, 4 if key == "n_train" else 1)
         out += checks.real(me, "valid_fraction", self.valid_fraction, 0, 0.9)
         out += checks.integer(me, "split_seed", self.split_seed, 0, 2**32 - 1)
+        out += checks.choice(me, "preprocess", self.preprocess, list(PREPROCESS))
+        out += checks.choice(me, "augment", self.augment, ("none", "flip"))
         return out
 
     def check(self) -> None:
@@ -54,7 +63,8 @@ class DataSource:
 
     def subset(self) -> dict:
         """Return the arguments of `make_split` that every data set passes on."""
-        return {k: getattr(self, k) for k in ("n_train", "n_test", "valid_fraction", "split_seed")}
+        keys = ("n_train", "n_test", "valid_fraction", "split_seed", "preprocess", "augment")
+        return {k: getattr(self, k) for k in keys}
 
     def cache(self) -> Path:
         """Return the folder for downloads."""

@@ -9,23 +9,36 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun.datasets.preprocess import PREPROCESS, Preprocess
 from ntkrun.errors import DataError, must_be
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one role: inputs x (n, ...) and labels y (n,)."""
+    """Rows of one role: inputs x (n, ...), labels y (n,), and how many views of each are rows of their own.
+
+    With two views row 2 i is example i and row 2 i + 1 its mirror image.
+    """
 
     x: np.ndarray
     y: np.ndarray
+    views: int = 1
 
     def __len__(self) -> int:
-        return len(self.y)
+        return self.views * len(self.y)
+
+    def rows(self, index: np.ndarray) -> np.ndarray:
+        """Return the inputs of some rows."""
+        x = self.x[index // self.views]
+        if self.views == 2:
+            mirrored = index % 2 == 1
+            x[mirrored] = x[mirrored, :, ::-1]
+        return x
 
 
 @dataclass(frozen=True)
 class Split:
-    """A data set cut into roles, with the standardisation that train alone determines.
+    """A data set cut into roles, with the preprocessing that train alone determines.
 
     Attributes
     ----------
@@ -35,8 +48,8 @@ class Split:
     classes : int or None
         Number of classes; None for regression.
     class_names : list of str
-    mean, std : ndarray
-        Per channel (images) or per column (rows), of train and valid together.
+    preprocess : Standardize or ZCA
+        Fitted on train and valid together.
     sha256 : str
         Hash of everything above that determines numbers.
     """
@@ -47,18 +60,33 @@ class Split:
     test: Part
     classes: int | None
     class_names: list[str]
-    mean: np.ndarray
-    std: np.ndarray
+    preprocess: Preprocess
     sha256: str
 
-    def batch(self, part: str, start: int, stop: int, dtype: torch.dtype) -> Tensor:
-        """Return standardised rows start..stop of a part, on the CPU."""
-        x = torch.from_numpy(np.ascontiguousarray(getattr(self, part).x[start:stop])).to(torch.float64)
-        return ((x - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)).to(dtype)
+    def batch(
+        self, part: str, start: int, stop: int, dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> Tensor:
+        """Return preprocessed rows start..stop of a part."""
+        here = getattr(self, part)
+        return self._prepared(here.rows(np.arange(start, min(stop, len(here)))), dtype, device)
+
+    def sample(self, rows: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+        """Return at most `rows` preprocessed training rows, evenly spread over the train part."""
+        n = len(self.train)
+        return self._prepared(self.train.rows(np.arange(min(rows, n)) * n // min(rows, n)), dtype, device)
+
+    def _prepared(self, x: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        return self.preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
 
     def labels(self, part: str) -> Tensor:
-        """Return all labels of a part."""
-        return torch.from_numpy(np.ascontiguousarray(getattr(self, part).y))
+        """Return the label of every row of a part."""
+        here = getattr(self, part)
+        return torch.from_numpy(np.repeat(here.y, here.views))
+
+    @property
+    def views(self) -> int:
+        """Rows of each example: 2 with mirror images, else 1. Predictions average over them."""
+        return self.train.views
 
     @property
     def n_train(self) -> int:
@@ -93,8 +121,10 @@ def make_split(
     split_seed: int,
     classes: int | None,
     class_names: list[str] | None = None,
+    preprocess: str = "standardize",
+    augment: str = "none",
 ) -> Split:
-    """Check the arrays, take stratified subsets, hold out a part of train and measure train's statistics.
+    """Check the arrays, take stratified subsets, hold out a part of train and fit the preprocessing to train.
 
     Raises DataError with one sentence for anything that does not fit.
     """
@@ -120,18 +150,21 @@ def make_split(
         raise DataError(must_be("y_train", name, "of at least two classes", int(y[order][0])))
     # sorted indices read the source in its order; the roles do not depend on it
     fit_rows, valid_rows = np.sort(order[:-held]), np.sort(order[-held:])
-    mean, std = _statistics(x, np.sort(order))
+    if augment == "flip" and x.ndim != 4:
+        raise DataError(must_be("augment", name, "none for rows", augment, "Mirror images need images."))
+    views = 2 if augment == "flip" else 1
+    prepared = PREPROCESS[preprocess](x, np.sort(order))
     parts = (
-        Part(x[fit_rows], y[fit_rows]),
-        Part(x[valid_rows], y[valid_rows]),
-        Part(x_test[order_test], y_test[order_test]),
+        Part(x[fit_rows], y[fit_rows], views),
+        Part(x[valid_rows], y[valid_rows], views),
+        Part(x_test[order_test], y_test[order_test], views),
     )
-    digest = hashlib.sha256(repr((x.shape[1:], x.dtype.str, classes)).encode())
-    for array in (*(a for p in parts for a in (p.x, p.y)), mean, std):
+    digest = hashlib.sha256(repr((x.shape[1:], x.dtype.str, classes, preprocess, augment)).encode())
+    for array in (*(a for p in parts for a in (p.x, p.y)), *prepared.arrays()):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     names = class_names or [str(i) for i in range(classes or 0)]
-    return Split(name, *parts, classes, names, mean, std, digest.hexdigest())
+    return Split(name, *parts, classes, names, prepared, digest.hexdigest())
 
 
 def _checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -160,19 +193,3 @@ def _count(name: str, key: str, wanted: int | None, have: int) -> int:
             must_be(key, name, f"at most {have}", wanted, f"Leave dataset.{key} out for all rows.")
         )
     return wanted
-
-
-def _statistics(x: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation per last-axis entry in float64, in bounded memory."""
-    axes = tuple(range(x.ndim - 1))
-    total, square, count = np.zeros(x.shape[-1]), np.zeros(x.shape[-1]), 0
-    shift = x[rows[0]].astype(np.float64).reshape(-1, x.shape[-1]).mean(0)
-    for start in range(0, len(rows), 1024):
-        block = x[rows[start : start + 1024]].astype(np.float64) - shift
-        total += block.sum(axes)
-        square += (block**2).sum(axes)
-        count += block.size // x.shape[-1]
-    mean = total / count
-    std = np.sqrt(np.maximum(square / count - mean**2, 0))
-    std[std == 0] = 1.0  # a constant channel stays zero after centring
-    return mean + shift, std

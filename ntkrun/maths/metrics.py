@@ -20,6 +20,11 @@ def score(prediction: Tensor, y: Tensor, classes: int | None) -> tuple[str, floa
     return "accuracy", float((prediction.argmax(1) == y.to(prediction.device)).double().mean())
 
 
+def per_example(prediction: Tensor, y: Tensor, views: int) -> tuple[Tensor, Tensor]:
+    """Return predictions (n, k) averaged over the `views` rows of each example, and labels (n,)."""
+    return prediction.reshape(-1, views, prediction.shape[1]).mean(1), y[::views]
+
+
 def confusion(prediction: Tensor, y: Tensor, classes: int) -> Tensor:
     """Return counts (true class, predicted class), int64."""
     flat = y.long() * classes + prediction.argmax(1).cpu()

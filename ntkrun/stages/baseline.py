@@ -64,7 +64,7 @@ def run(
 
 def entries_per_second(split: Split, reference: Method) -> float:
     """Time a block of distinct kernel entries between training rows, after one entry to warm up."""
-    x = split.batch("train", 0, min(64, len(split.train)), DTYPES[reference.dtype])
+    x = split.sample(64, DTYPES[reference.dtype])
     reference.fit(x)
     reference.kernel(x[:1], x[:1])
     rng = np.random.default_rng(0)

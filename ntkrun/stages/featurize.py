@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Iterator
@@ -26,11 +27,16 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Features:
-    """The finished shards of a run. `seconds` counts computing, also when it was done in an earlier run."""
+    """The finished shards of a run.
+
+    `views` consecutive rows belong to one example; `seconds` counts computing, also when it was done in an
+    earlier run.
+    """
 
     store: ShardStore
     names: dict[str, list[str]]
     device: torch.device
+    views: int
     reused: int
     seconds: float
 
@@ -49,6 +55,7 @@ class Features:
 def plan(split: Split, shard_rows: int) -> list[tuple[str, str, int, int]]:
     """Return (name, part, start, stop) of every shard."""
     out = []
+    shard_rows = max(1, shard_rows // split.views) * split.views  # the views of an example stay together
     for part in PARTS:
         n = len(getattr(split, part))
         count = -(-n // shard_rows)
@@ -60,15 +67,28 @@ def plan(split: Split, shard_rows: int) -> list[tuple[str, str, int, int]]:
 
 
 def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
+    """Fit the method and compute its shards: `prepare`, then `compute`."""
+    return compute(prepare(split, method, shard_rows), root, shard_rows)
+
+
+def prepare(split: Split, method: Method, shard_rows: int) -> Rows | Kernel:
+    """Return the work with its method fitted; an error here has not left anything behind."""
+    work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
+    check_memory(split, method, shard_rows)
+    return work
+
+
+def compute(work: Rows | Kernel, root: Path, shard_rows: int) -> Features:
     """Compute every shard that is not there yet and return them all.
 
     Only one process works on a key at a time; another one waits and then finds the work done. A killed
     run leaves its finished shards, which the next run checks and keeps.
     """
+    split, method = work.split, work.method
     spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
+    if fitted := method.fitted():
+        spec["fitted"] = _digest(fitted)
     folder = root / content_key(spec)
-    work: Rows | Kernel = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
-    check_memory(split, method, shard_rows)
     shards = plan(split, shard_rows)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -104,7 +124,14 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     device = torch_device(method.device)
     units = sum(work.units(*s[1:]) for s in shards)
     log.info("%s %d %s in %.1f s%s", work.title, units, work.unit, total, "" if todo else " (earlier)")
-    return Features(store, names, device, reused, total)
+    return Features(store, names, device, split.views, reused, work.fit_seconds + total)
+
+
+def _digest(tensors: list[Tensor]) -> str:
+    digest = hashlib.sha256()
+    for tensor in tensors:
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 class Rows:
@@ -114,7 +141,13 @@ class Rows:
 
     def __init__(self, split: Split, method: Method):
         self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
-        method.fit(split.batch("train", 0, min(64, len(split.train)), self.dtype))
+        self.device = torch_device(method.device)
+        start = time.perf_counter()
+        method.fit(split.sample(method.sample_rows, self.dtype, self.device))
+        self.fit_seconds = 0.0  # drawing random numbers is set-up, looking at rows is work
+        if method.sample_rows > 1:
+            self.fit_seconds = time.perf_counter() - start
+            log.info("fit        to %d training rows in %.1f s", method.sample_rows, self.fit_seconds)
 
     def warm_up(self) -> None:
         """Run one row, so that one-time set-up is not timed."""
@@ -126,7 +159,7 @@ class Rows:
 
     def __call__(self, part: str, start: int, stop: int) -> Tensor:
         """Return the features of rows start..stop of a part."""
-        return self.method.transform(self.split.batch(part, start, stop, self.dtype))
+        return self.method.transform(self.split.batch(part, start, stop, self.dtype, self.device))
 
 
 class Kernel:
@@ -140,7 +173,7 @@ class Kernel:
 
     def __init__(self, split: Split, method: Method):
         self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
-        self.n = split.n_train
+        self.n, self.fit_seconds = split.n_train, 0.0
         parts = [split.batch(p, 0, len(getattr(split, p)), self.dtype) for p in ("train", "valid")]
         self.reference = torch.cat(parts)
         method.fit(self.reference)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,6 +16,8 @@ from ntkrun import checks
 from ntkrun.errors import ConfigError, must_be
 from ntkrun.maths import metrics
 from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.maths.ridge.path import EIGH_LIMIT
+from ntkrun.progress import progress
 from ntkrun.stages.featurize import Features
 
 log = logging.getLogger(__name__)
@@ -78,41 +80,66 @@ class Fit:
 def run(features: Features, classes: int | None, solver: Ridge) -> Fit:
     """Choose lambda on the valid part, then refit on train and valid together. Sees no test row."""
     start = time.perf_counter()
-    grid = solver.grid()
-    fit = _Primal(features, classes)
-    return _select(fit.path, fit.refit, fit.valid_scores, grid, start)
+    return _select(_Primal(features, classes), solver.grid(), start)
 
 
 def run_kernel(features: Features, classes: int | None, solver: Ridge) -> Fit:
     """Do the same for kernel values: kernel ridge regression."""
     start = time.perf_counter()
-    fit = _Kernel(features, classes)
-    return _select(fit.path, fit.refit, fit.valid_scores, solver.grid(), start)
+    return _select(_Kernel(features, classes), solver.grid(), start)
 
 
-def _select(
-    path: Callable[[list[float]], Sequence[Predictor]],
-    refit: Callable[[float], Predictor],
-    valid_scores: Callable[[Sequence[Predictor]], tuple[str, list[float]]],
-    grid: list[float],
-    start: float,
-) -> Fit:
-    metric, scores = valid_scores(path(grid))
-    sign = 1 if metric == "accuracy" else -1
-    # among equals the largest lambda: the smoothest of the best
-    best = max(range(len(grid)), key=lambda i: (sign * scores[i], i))
-    predictor = refit(grid[best])
+class _Problem(Protocol):
+    """Ridge regression in the primal or in the dual."""
+
+    @property
+    def coarse_first(self) -> bool:
+        """Whether each lambda costs so much that only every 4th or so is tried, then those near the best."""
+
+    def path(self, grid: list[float]) -> Iterator[Predictor]: ...
+
+    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]: ...
+
+    def refit(self, relative: float) -> Predictor: ...
+
+
+def _select(problem: _Problem, grid: list[float], start: float) -> Fit:
+    found: dict[int, float] = {}
+    metric = ""
+
+    def best() -> int:
+        sign = 1 if metric == "accuracy" else -1
+        # among equals the largest lambda: the smoothest of the best
+        return max(found, key=lambda i: (sign * found[i], i))
+
+    stride = 1 << max(0, len(grid).bit_length() - 3) if problem.coarse_first else 1
+    todo = sorted({*range(0, len(grid), stride), len(grid) - 1})
+    while todo:
+        predictors = []
+        with progress("lambda    ", len(todo), "values") as advance:
+            for predictor in problem.path([grid[i] for i in todo]):
+                predictors.append(predictor)
+                advance(1)
+        metric, scores = problem.valid_scores(predictors)
+        found |= dict(zip(todo, scores, strict=True))
+        stride //= 2
+        near = (best() - stride, best() + stride) if stride else ()
+        todo = [i for i in near if 0 <= i < len(grid) and i not in found]
+    tried = sorted(found)
+    chosen = best()
+    predictor = problem.refit(grid[chosen])
     seconds = time.perf_counter() - start
-    edge = " (at the edge of the grid: widen solver.lambda_min/max)" if best in (0, len(grid) - 1) else ""
+    edge = " (at the edge of the grid: widen solver.lambda_min/max)" if chosen in (0, len(grid) - 1) else ""
     log.info(
         "regress    relative lambda %.1e, valid %s %.4f, %.1f s%s",
-        grid[best],
+        grid[chosen],
         metric,
-        scores[best],
+        found[chosen],
         seconds,
         edge,
     )
-    return Fit(predictor, metric, grid, scores, best, seconds)
+    path = [grid[i] for i in tried]
+    return Fit(predictor, metric, path, [found[i] for i in tried], tried.index(chosen), seconds)
 
 
 class _Primal:
@@ -125,43 +152,51 @@ class _Primal:
         for z, y in self.features.batches(part):
             self.equations.add(z, metrics.targets(y, self.classes))
 
-    def path(self, grid: list[float]) -> Sequence[Predictor]:
+    @property
+    def coarse_first(self) -> bool:
+        return len(self.equations.gram) > EIGH_LIMIT
+
+    def path(self, grid: list[float]) -> Iterator[Predictor]:
         return self.equations.path(grid)
 
     def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
-        return _scores(predictors, self.features.batches("valid"), self.classes)
+        return _scores(predictors, self.features.batches("valid"), self.classes, self.features.views)
 
     def refit(self, relative: float) -> Predictor:
         self._add("valid")
-        return self.equations.path([relative])[0]
+        return next(self.equations.path([relative]))
 
 
 class _Kernel:
+    coarse_first = False  # the kernel values cost more than any solve
+
     def __init__(self, features: Features, classes: int | None):
-        self.classes = classes
+        self.classes, self.views = classes, features.views
         rows, labels = zip(*features.batches("train", "valid"), strict=True)
         lower = torch.cat(rows).to(torch.float64)
         self.gram = lower + lower.tril(-1).T
         self.y = torch.cat(labels)
         self.fit = sum(len(y) for _, y in features.batches("train"))
 
-    def path(self, grid: list[float]) -> Sequence[Predictor]:
+    def path(self, grid: list[float]) -> Iterator[Predictor]:
         k = self.fit
         return dual_path(self.gram[:k, :k], metrics.targets(self.y[:k], self.classes), grid)
 
     def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
         k = self.fit
-        return _scores(predictors, [(self.gram[k:, :k], self.y[k:])], self.classes)
+        return _scores(predictors, [(self.gram[k:, :k], self.y[k:])], self.classes, self.views)
 
     def refit(self, relative: float) -> Predictor:
-        return dual_path(self.gram, metrics.targets(self.y, self.classes), [relative])[0]
+        return next(dual_path(self.gram, metrics.targets(self.y, self.classes), [relative]))
 
 
-def _scores(predictors: Sequence[Predictor], batches, classes: int | None) -> tuple[str, list[float]]:
+def _scores(
+    predictors: Sequence[Predictor], batches, classes: int | None, views: int
+) -> tuple[str, list[float]]:
     totals, count, metric = [0.0] * len(predictors), 0, ""
     for z, y in batches:
         for i, predictor in enumerate(predictors):
-            metric, value = metrics.score(predictor.predict(z), y, classes)
+            metric, value = metrics.score(*metrics.per_example(predictor.predict(z), y, views), classes)
             totals[i] += value * len(y)
         count += len(y)
     return metric, [t / count for t in totals]

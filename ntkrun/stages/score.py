@@ -31,8 +31,8 @@ def run(fit: Fit, features: Features, classes: int | None) -> Scores:
     """Predict every test shard and score them together."""
     start = time.perf_counter()
     pairs = [(fit.predictor.predict(z), y) for z, y in features.batches("test")]
-    prediction = torch.cat([p for p, _ in pairs]).cpu()
-    labels = torch.cat([y for _, y in pairs]).cpu()
+    rows, labels = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))
+    prediction, labels = metrics.per_example(rows, labels, features.views)
     metric, value = metrics.score(prediction, labels, classes)
     seconds = time.perf_counter() - start
     log.info("score      test %s %.4f", metric, value)

@@ -59,8 +59,8 @@ Study = Callable[[Split, Size], list[Series]]
 
 
 def sample(split: Split, rows: int) -> Tensor:
-    """Return the first standardised training rows in float64."""
-    return split.batch("train", 0, min(rows, len(split.train)), torch.float64)
+    """Return standardised training rows in float64."""
+    return split.sample(rows, torch.float64)
 
 
 def error_curves(

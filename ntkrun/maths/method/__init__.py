@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 METHODS = {
     "cntk_sketch": ("ntkrun.maths.method.cntk_sketch", "CNTKSketch"),
+    "cntk_nystrom": ("ntkrun.maths.method.cntk_nystrom", "CNTKNystrom"),
     "exact_cntk": ("ntkrun.maths.method.exact_cntk", "ExactCNTK"),
     "exact_ntk": ("ntkrun.maths.method.exact_ntk", "ExactNTK"),
     "grad_rf": ("ntkrun.maths.method.grad_rf", "GradientFeatures"),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
+from ntkrun.maths.layer import network
 
 # Working set of one batch. Large enough for full matrix products, small enough for the last-level cache:
 # measured on 32x32 images, 4 to 8 images of it are fastest and 16 are 10 % slower.
@@ -47,6 +48,10 @@ class Method(TransformerMixin, BaseEstimator):
         parameters = {k: v for k, v in self.get_params(deep=False).items() if k != "device"}
         return {"method": type(self).__name__, "version": self.version, **parameters}
 
+    def fitted(self) -> list[Tensor]:
+        """Return the tensors that `fit` took from the inputs, so that features of two fits never mix."""
+        return []
+
     def fit(self, X: Any, y: Any = None) -> Method:
         """Draw all randomness for data shaped like X; labels are never used.
 
@@ -76,6 +81,11 @@ class Method(TransformerMixin, BaseEstimator):
                 parts.append(self._features(batch))
         out = torch.cat(parts)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows that `fit` wants to see: one for its shape, more where the method adapts to the inputs."""
+        return 1
 
     @property
     def columns(self) -> int:
@@ -170,6 +180,11 @@ class ImageMethod(Method):
     depth: int
     padding: str
     trained: str
+    layers: Sequence[str] | None = None
+
+    def words(self) -> list[str]:
+        """Return the layers: conv, act and pool, by default `depth` times conv and act."""
+        return ["conv", "act"] * self.depth if self.layers is None else list(self.layers)
 
     def problems(self) -> list[str]:
         """Check what all convolutional kernels share."""
@@ -179,7 +194,9 @@ class ImageMethod(Method):
         out += checks.odd(me, "filter_size", self.filter_size)
         out += checks.choice(me, "trained", self.trained, ("inner", "all"))
         out += checks.choice(me, "padding", self.padding, ("same", "valid"))
-        if self.trained == "inner" and self.depth == 1:
+        if self.layers is not None:
+            out += network.problems(me, self.layers)
+        if not out and self.trained == "inner" and self.words().count("conv") == 1:
             out.append(
                 must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained=all.")
             )
@@ -194,9 +211,7 @@ class ImageMethod(Method):
                     "X", me, "images (n, H, W, C)", f"rows of shape {tuple(shape)}", "Use an image data set."
                 )
             )
-        need = (
-            self.depth * (self.filter_size - 1) + 1 if self.padding == "valid" else self.filter_size // 2 + 1
-        )
+        need = network.smallest_side(self.words(), self.filter_size, self.padding == "same")
         if min(shape[:2]) < need:
             raise DataError(
                 must_be(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths.kernel.cntk import CNTK
+from ntkrun.maths.kernel.layered import LayeredCNTK
 from ntkrun.maths.method.base import DTYPES, ImageMethod
 
 
@@ -18,6 +19,8 @@ class ExactCNTK(ImageMethod):
 
     Parameters
     ----------
+    layers : list of {"conv", "act", "pool"} or None
+        None takes `depth` times (conv, act). With pools no fast path exists: O((HW)^2) memory a pair.
     depth, filter_size, trained, padding
         As for CNTKSketch.
     device, dtype : str
@@ -30,6 +33,7 @@ class ExactCNTK(ImageMethod):
     def __init__(
         self,
         *,
+        layers: Sequence[str] | None = None,
         depth: int = 3,
         filter_size: int = 3,
         trained: str = "inner",
@@ -37,6 +41,7 @@ class ExactCNTK(ImageMethod):
         device: str = "cpu",
         dtype: str = "float32",
     ):
+        self.layers = layers
         self.depth = depth
         self.filter_size = filter_size
         self.trained = trained
@@ -56,8 +61,11 @@ class ExactCNTK(ImageMethod):
         """Return Theta(X[ix[p]], Y[iy[p]]) for all p, a tensor (len(ix),)."""
         return self._exact().pairs(self._tensor(X), self._tensor(Y), ix, iy)
 
-    def _exact(self) -> CNTK:
-        return CNTK(self.depth, self.filter_size, self.trained, self.padding)
+    def _exact(self) -> CNTK | LayeredCNTK:
+        words = self.words()
+        if words == ["conv", "act"] * (len(words) // 2):
+            return CNTK(len(words) // 2, self.filter_size, self.trained, self.padding)
+        return LayeredCNTK(tuple(words), self.filter_size, self.trained, self.padding)
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of one image with its norms."""

@@ -50,6 +50,15 @@ class RandomFourierFeatures(RowMethod):
             out += checks.real(type(self).__name__, "bandwidth", self.bandwidth, 0)
         return out
 
+    @property
+    def sample_rows(self) -> int:
+        """Rows that the median is taken over."""
+        return 512
+
+    def fitted(self) -> list[Tensor]:
+        """Return the weights, whose scale may come from the sample."""
+        return [self._weights]
+
     def _draw(self, X: Any) -> None:
         self.bandwidth_ = self.bandwidth or median_distance(self.flat(X))
         stream, dtype = Stream(self.random_state).child("rff"), DTYPES[self.dtype]

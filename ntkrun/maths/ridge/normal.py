@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ntkrun.maths.ridge.path import solve_path
+
+# columns of the Gram matrix that are computed at a time: wide enough for the full rate of a matrix product
+BLOCK = 1024
 
 
 @dataclass
@@ -28,51 +32,58 @@ class NormalEquations:
 
         minimise (1/n) |Z w + b - Y|^2 + lambda |w|^2
 
-    Everything is float64: useful relative lambdas reach 1e-10, below what float32 sums resolve. The
-    features are shifted by the first batch's mean before they are squared, since a large constant would
-    otherwise eat the digits of the centred Gram matrix. Memory 8 m^2 bytes, no features are kept.
+    Everything is float64: useful relative lambdas reach 1e-10, below what float32 sums resolve. The sums are
+    about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a large constant
+    would otherwise eat the digits of the Gram matrix. Only its lower triangle is computed. Memory 8 m^2
+    bytes here and as much again while solving; no features are kept.
+
+    Attributes
+    ----------
+    n : int
+    mean_z, mean_y : Tensor (m,), (k,)
+    gram : Tensor (m, m)
+        sum (z - mean_z) (z - mean_z)^T; what is above the diagonal is not defined.
+    cross : Tensor (m, k)
+        sum (z - mean_z) (y - mean_y)^T.
     """
 
     def __init__(self) -> None:
         self.n = 0
-        self.shift: Tensor | None = None
 
     def add(self, z: Tensor, y: Tensor) -> None:
         """Add a batch of features z (n, m) and targets y (n, k)."""
         z = z.to(torch.float64)
         y = y.to(z)
-        if self.shift is None:
+        mean_z, mean_y, rows = z.mean(0), y.mean(0), len(z)
+        if self.n == 0:
             m, k = z.shape[1], y.shape[1]
-            self.shift = z.mean(0)
             self.gram, self.cross = z.new_zeros(m, m), z.new_zeros(m, k)
-            self.sum_z, self.sum_y = z.new_zeros(m), z.new_zeros(k)
-        z = z - self.shift
-        self.gram.addmm_(z.T, z)
+            self.mean_z, self.mean_y = torch.zeros_like(mean_z), torch.zeros_like(mean_y)
+        # moving both means to the common one adds a rank-one term: it rides along as one more row
+        step_z, step_y = mean_z - self.mean_z, mean_y - self.mean_y
+        weight = (self.n * rows / (self.n + rows)) ** 0.5
+        z = torch.cat([z - mean_z, weight * step_z[None]])
+        y = torch.cat([y - mean_y, weight * step_y[None]])
+        for start in range(0, z.shape[1], BLOCK):
+            stop = start + BLOCK
+            self.gram[start:, start:stop].addmm_(z[:, start:].T, z[:, start:stop])
         self.cross.addmm_(z.T, y)
-        self.sum_z += z.sum(0)
-        self.sum_y += y.sum(0)
-        self.n += len(z)
+        self.n += rows
+        self.mean_z += step_z * (rows / self.n)
+        self.mean_y += step_y * (rows / self.n)
 
-    def _centred(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        if self.shift is None:
-            raise ValueError("NormalEquations holds no rows. Add a batch before solving.")
-        mean_z, mean_y = self.sum_z / self.n, self.sum_y / self.n
-        gram = self.gram / self.n
-        gram.addmm_(mean_z[:, None], mean_z[None], alpha=-1)
-        cross = self.cross / self.n
-        cross.addmm_(mean_z[:, None], mean_y[None], alpha=-1)
-        return gram, cross, mean_z + self.shift, mean_y
-
-    def path(self, relative: list[float]) -> list[Linear]:
-        """Return the solution for every relative lambda.
+    def path(self, relative: list[float]) -> Iterator[Linear]:
+        """Yield the solution for every relative lambda.
 
         lambda = relative * trace of the centred covariance, which is the mean squared row norm: a
         number that depends neither on n nor on the number of features.
         """
-        gram, cross, mean_z, mean_y = self._centred()
-        lambdas = absolute(relative, float(gram.trace()))
-        weights = solve_path(gram, cross, lambdas)
-        return [Linear(w, mean_y - mean_z @ w, lam) for w, lam in zip(weights, lambdas, strict=True)]
+        if self.n == 0:
+            raise ValueError("NormalEquations holds no rows. Add a batch before solving.")
+        lambdas = absolute(relative, float(self.gram.trace()) / self.n)
+        weights = solve_path(self.gram, self.cross, [self.n * lam for lam in lambdas])
+        for w, lam in zip(weights, lambdas, strict=True):
+            yield Linear(w, self.mean_y - self.mean_z @ w, lam)
 
 
 @dataclass
@@ -88,8 +99,8 @@ class Dual:
         return gram.to(self.weight) @ self.weight + self.bias
 
 
-def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> list[Dual]:
-    """Return kernel ridge regression with an intercept for every relative lambda.
+def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[Dual]:
+    """Yield kernel ridge regression with an intercept for every relative lambda.
 
     The same problem as NormalEquations, in the same units, for the kernel of the features: with
     H = I - 1 1^T / n,  a = (H K H / n + lambda I)^-1 H y / n.
@@ -107,11 +118,9 @@ def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> list[Dual]:
     centred = k - row[:, None] - row[None] + row.mean()
     lambdas = absolute(relative, float(centred.trace()) / n)
     mean_y = y.mean(0)
-    out = []
     for a, lam in zip(solve_path(centred / n, (y - mean_y) / n, lambdas), lambdas, strict=True):
         a = a - a.mean(0)  # H a: makes the centring of new rows part of the weights
-        out.append(Dual(a, mean_y - row @ a, lam))
-    return out
+        yield Dual(a, mean_y - row @ a, lam)
 
 
 def absolute(relative: list[float], trace: float) -> list[float]:

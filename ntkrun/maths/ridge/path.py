@@ -21,21 +21,26 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[T
     Parameters
     ----------
     gram : Tensor (m, m), float64, symmetric positive semidefinite
+        Only its lower triangle is read.
     target : Tensor (m, k)
     lambdas : list of float, > 0
 
-    Cost: O(m^3) once, or O(m^3 / 3) a lambda; one copy of `gram`.
+    Cost: O(m^3) once, or m^3 / 3 multiply-adds a lambda; one copy of `gram`, which is factored in place.
     """
     solve: Callable[[float], Tensor] | None = None
     if gram.shape[0] <= EIGH_LIMIT:
         solve = _by_eigh(gram, target)
+    else:
+        factor = torch.empty_like(gram)
+        info = torch.empty((), dtype=torch.int32, device=gram.device)
     for lam in lambdas:
         if solve is None:
-            shifted = gram.clone()
-            shifted.diagonal().add_(lam)
-            factor, info = torch.linalg.cholesky_ex(shifted)
+            factor.copy_(gram)
+            factor.diagonal().add_(lam)
+            # the transpose is in LAPACK's own order, so nothing is copied
+            torch.linalg.cholesky_ex(factor.mT, upper=True, out=(factor.mT, info))
             if int(info) == 0:
-                yield torch.cholesky_solve(target, factor)
+                yield torch.cholesky_solve(target, factor.mT, upper=True)
                 continue
             solve = _by_eigh(gram, target)
         yield solve(lam)

@@ -1,0 +1,110 @@
+"""The last ReLU of an adaptive network and the average over positions (MATH: section 7).
+
+tangent part        mean over positions of psi (x) kappa0-features: one exact batched matrix product, whose
+                    entries that vary most between images of the sample are the columns
+activation part     mean over positions of k1(x, landmarks), which is linear, so the matrix that makes
+                    features of it is applied once an image and many landmarks are cheap
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ntkrun.maths.kernel.arccos import kappa0, kappa1
+from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Patches, Sample, activate, derivative
+from ntkrun.maths.layer.conv import reciprocal
+from ntkrun.maths.layer.landmarks import choose, nystrom
+from ntkrun.maths.rng import Stream
+
+
+class TangentPart:
+    """Features of Theta_{L-1} Gdot_L, averaged.
+
+    Parameters
+    ----------
+    q : int
+        Side of the neighbourhood of the last convolution; 1 if something stands between it and the ReLU.
+    same : bool
+    how : Fitting
+    columns : int
+    stream : Stream
+    """
+
+    def __init__(self, q: int, same: bool, how: Fitting, columns: int, stream: Stream):
+        self.how, self.columns, self.stream = how, columns, stream
+        self.conv = Conv(q, same, how, stream.child("conv"))
+        self.kept: Tensor | None = None
+
+    def fit(self, maps: Maps) -> None:
+        """Choose landmarks, directions and the columns that are kept from the maps of a sample."""
+        self.conv.fit(maps)
+        sample = Sample(self.conv.patches, maps, self.how.candidates, self.stream)
+        assert sample.theta is not None, "the tangent part of a head needs psi"
+        dot = kappa0(sample.cosine)
+        z = choose(sample.theta * dot, min(self.how.landmarks, len(dot)), self.stream.generator())
+        self.filters, _ = sample.filters(z, maps.phi.dtype)
+        self.a = nystrom(dot[z][:, z], dot[:, z], self.how.dim).to(maps.phi.dtype)
+        self.kept = None
+        spread = self(maps).to(torch.float64).var(0)
+        self.kept = spread.argsort(descending=True, stable=True)[: self.columns]
+
+    def __call__(self, maps: Maps) -> Tensor:
+        """Return the features (n, at most `columns`)."""
+        after = self.conv(maps)
+        psi = after.phi if after.psi is None else after.psi
+        u = derivative(self.conv.patches.multiply(maps.phi, self.filters), reciprocal(after.norm.sqrt()))
+        psi, dot = psi.flatten(1, 2), (u @ self.a).flatten(1, 2)
+        out = torch.bmm(psi.transpose(1, 2), dot).flatten(1) / psi.shape[1]
+        return out if self.kept is None else out[:, self.kept]
+
+
+class ActivationPart:
+    """Features of Gamma_L, averaged; parameters as for TangentPart. Each landmark gives a column."""
+
+    def __init__(self, q: int, same: bool, how: Fitting, columns: int, stream: Stream):
+        self.how = replace(how, landmarks=columns, dim=columns, candidates=max(how.candidates, 2 * columns))
+        self.stream, self.patches = stream, Patches(q, same)
+
+    def fit(self, maps: Maps) -> None:
+        """Choose landmarks from the maps of a sample."""
+        sample = Sample(self.patches, replace(maps, psi=None), self.how.candidates, self.stream)
+        k1 = sample.outer_root * kappa1(sample.cosine)
+        z = choose(k1, min(self.how.landmarks, len(k1)), self.stream.generator())
+        self.filters, _ = sample.filters(z, maps.phi.dtype)
+        mine = nystrom(k1[z][:, z], k1[:, z], self.how.dim)
+        self.a = (sample.root[z, None] * mine).to(maps.phi.dtype)
+
+    def __call__(self, maps: Maps) -> Tensor:
+        """Return the features (n, at most `columns`)."""
+        root = self.patches.norm(maps.norm).sqrt()
+        u = self.patches.multiply(maps.phi, self.filters)
+        activate(u, None, reciprocal(root), root)
+        return u.mean((1, 2)) @ self.a
+
+
+class AdaptiveHead:
+    """Features (n, feature_dim) of the averaged Theta_{L-1} Gdot_L, Gamma_L or both, after `trained`.
+
+    Parameters
+    ----------
+    parts : list of TangentPart or ActivationPart
+    feature_dim : int
+        Columns; what the parts do not fill is zero.
+    """
+
+    def __init__(self, parts: list[TangentPart | ActivationPart], feature_dim: int):
+        self.parts, self.feature_dim = parts, feature_dim
+
+    def fit(self, maps: Maps) -> None:
+        """Fit the parts."""
+        for part in self.parts:
+            part.fit(maps)
+
+    def __call__(self, maps: Maps) -> Tensor:
+        """Return the features of a batch."""
+        z = torch.cat([part(maps) for part in self.parts], 1)
+        return F.pad(z, (0, self.feature_dim - z.shape[1]))

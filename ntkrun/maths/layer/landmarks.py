@@ -1,0 +1,60 @@
+"""Nystrom maps: a kernel as inner products of short vectors, exact at landmarks (MATH: section 7).
+
+    phi(x) = k(x, landmarks) K_zz^(-1/2),     K_zz the kernel between landmarks
+
+followed by the leading directions of a sample. Williams & Seeger 2001; landmarks are drawn by randomly
+pivoted Cholesky (Chen, Epperly, Tropp & Webber 2022): each with probability proportional to what the earlier
+ones leave unexplained, which is near the best that any choice can do.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+# K_zz is treated as having no eigenvalue below this share of its largest: float32 features carry no more
+FLOOR = 1e-6
+
+
+def choose(gram: Tensor, count: int, generator: torch.Generator) -> Tensor:
+    """Return `count` distinct row numbers by randomly pivoted Cholesky, int64 on the CPU.
+
+    gram (s, s) float64, the kernel between all candidates, of which `count` <= s are taken.
+    Candidates that are explained already fill up the number where the kernel has a lower rank.
+    """
+    left = gram.diagonal().clone()
+    factor = gram.new_zeros(len(gram), count)
+    taken: list[int] = []
+    for i in range(count):
+        weights = left.cpu()
+        if not float(weights.sum()) > 0:
+            weights = torch.ones(len(gram), dtype=torch.float64)
+            weights[taken] = 0
+        pivot = int(torch.multinomial(weights, 1, generator=generator))
+        taken.append(pivot)
+        column = gram[:, pivot] - factor[:, :i] @ factor[pivot, :i]
+        if float(column[pivot]) > 0:
+            factor[:, i] = column / column[pivot].sqrt()
+            left = (left - factor[:, i].square()).clamp_(min=0)
+        left[taken] = 0
+    return torch.tensor(taken)
+
+
+def nystrom(between: Tensor, gram: Tensor, dim: int) -> Tensor:
+    """Return A (r, dim) such that k(x, landmarks) @ A are the features of x.
+
+    between (r, r) is the kernel of the landmarks, gram (s, r) that of a sample to them, both float64. The
+    columns are the `dim` directions with the largest second moment over the sample, largest first.
+    """
+    values, vectors = torch.linalg.eigh(between)
+    keep = values > FLOOR * values[-1].clamp(min=1e-300)
+    root = torch.where(keep, values.clamp(min=1e-300).rsqrt(), 0.0)
+    white = (vectors * root) @ vectors.T
+    directions = principal(gram @ white, dim)
+    return white @ directions
+
+
+def principal(z: Tensor, dim: int) -> Tensor:
+    """Return the leading `dim` directions (d, dim) of the second moment of z (s, d), largest first."""
+    _, vectors = torch.linalg.eigh(z.T @ z / len(z))
+    return vectors.flip(1)[:, :dim].contiguous()

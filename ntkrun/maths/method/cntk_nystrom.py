@@ -1,0 +1,163 @@
+"""Data-adaptive features of convolutional tangent kernels (MATH: section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.maths.layer import network
+from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Pool, Relu
+from ntkrun.maths.layer.adaptive_head import ActivationPart, AdaptiveHead, TangentPart
+from ntkrun.maths.method.base import DTYPES, ImageMethod
+from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.rng import Stream
+
+
+class CNTKNystrom(ImageMethod):
+    """Features of the CNTK with global average pooling, fitted to training images but never to labels.
+
+    The same kernel as CNTKSketch, for any order of convolutions, ReLUs and 2 x 2 average pools. Each ReLU
+    is a Nystrom map on landmark patches, so a given number of columns is far closer to the kernel than an
+    oblivious sketch; in return there is no guarantee for images unlike the training images.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns of the result (`feature_dim` of a run), >= 16.
+    layers : list of {"conv", "act", "pool"} or None
+        None takes `depth` times (conv, act). Myrtle-5 (Shankar et al. 2020) is
+        [conv, act, conv, act, pool, conv, act, pool, conv, act].
+    depth : int
+        Convolutions where `layers` is None.
+    filter_size : int
+        Odd side q of the filters.
+    trained : {"inner", "all"}
+    padding : {"same", "valid"}
+    dim : int or None
+        Coordinates a position before the first pool; every pool doubles it. None takes n_components / 64,
+        within [32, 256].
+    landmarks : int or None
+        Landmark patches of a ReLU before the first pool; every pool doubles it. None takes 2 dim.
+    sample_images, candidates : int
+        Training images that the layers are fitted on, and positions of them that landmarks are chosen from.
+    random_state : int
+        Of the choice of landmarks.
+    device, dtype : str
+
+    Cost: about 2 q^2 dim landmarks multiply-adds a position and layer.
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1024,
+        *,
+        layers: Sequence[str] | None = None,
+        depth: int = 3,
+        filter_size: int = 3,
+        trained: str = "inner",
+        padding: str = "same",
+        dim: int | None = None,
+        landmarks: int | None = None,
+        sample_images: int = 512,
+        candidates: int = 4096,
+        random_state: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.n_components = n_components
+        self.layers = layers
+        self.depth = depth
+        self.filter_size = filter_size
+        self.trained = trained
+        self.padding = padding
+        self.dim = dim
+        self.landmarks = landmarks
+        self.sample_images = sample_images
+        self.candidates = candidates
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows that `fit` wants to see."""
+        return self.sample_images
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        me = type(self).__name__
+        out = super().problems()
+        out += checks.integer(me, "n_components (feature_dim)", self.n_components, 16, 1 << 24)
+        for key in ("dim", "landmarks"):
+            if getattr(self, key) is not None:
+                out += checks.integer(me, key, getattr(self, key), 4, 1 << 14)
+        for key in ("sample_images", "candidates"):
+            out += checks.integer(me, key, getattr(self, key), 4, 1 << 16)
+        out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
+        return out
+
+    def _fitting(self, pools: int) -> Fitting:
+        dim = self.dim or min(256, max(32, self.n_components // 64))
+        return Fitting(self.candidates, (self.landmarks or 2 * dim) << pools, dim << pools)
+
+    def _draw(self, X: Any) -> None:
+        self.check_shape(self.input_shape_)
+        same, steps = self.padding == "same", network.steps(self.words(), self.filter_size)
+        stream = Stream(self.random_state).child("cntk_nystrom")
+        maps = self._input(self._tensor(X))
+        self._layers: list[Conv | Pool | Relu] = []
+        with torch.inference_mode():
+            for i, step in enumerate(steps[:-1]):
+                how, name = self._fitting(step.pools), stream.child(f"{step.word}{i}")
+                layer: Conv | Pool | Relu = Pool()
+                if step.word == "conv":
+                    layer = Conv(step.q, same, how, name)
+                elif step.word == "act":
+                    layer = Relu(step.q, same, how, name)
+                layer.fit(maps)
+                maps = layer(maps)
+                self._layers.append(layer)
+            self._head = self._make_head(steps[-1], stream.child("head"))
+            self._head.fit(maps)
+
+    def _make_head(self, step: network.Step, stream: Stream) -> AdaptiveHead:
+        # an activation kernel has a far lower rank than the tangent part, which is a product
+        wide = self.n_components // 16 if self.trained == "all" else 0
+        rest = (step.q, self.padding == "same", self._fitting(step.pools))
+        parts: list[TangentPart | ActivationPart] = [
+            TangentPart(*rest, self.n_components - wide, stream.child("tangent"))
+        ]
+        if wide:
+            parts.append(ActivationPart(*rest, wide, stream.child("activation")))
+        return AdaptiveHead(parts, self.n_components)
+
+    def _input(self, x: Tensor) -> Maps:
+        return Maps(x.square().sum(-1), x, x if self.trained == "all" else None)
+
+    def fitted(self) -> list[Tensor]:
+        """Return filters and directions of all layers."""
+        holders = [*self._layers, *self._head.parts]
+        return [t for part in holders for t in vars(part).values() if isinstance(t, Tensor)]
+
+    def _features(self, batch: Tensor) -> Tensor:
+        maps = self._input(batch)
+        for layer in self._layers:
+            maps = layer(maps)
+        return self._head(maps)
+
+    def reference(self) -> ExactCNTK:
+        """Return the exact kernel that the features approximate."""
+        shared = ("layers", "depth", "filter_size", "trained", "padding", "device", "dtype")
+        return ExactCNTK(**{name: getattr(self, name) for name in shared})
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of a row in flight: the widest layer's maps, and the pooled product."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        how = self._fitting(0)
+        positions = shape[0] * shape[1]
+        last = self._fitting(self.words().count("pool")).dim
+        return size * (positions * (4 * how.dim + 2 * how.landmarks) + 2 * last * last + self.n_components)
