@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
     from ntkrun.maths.method.cntk_sketch import CNTKSketch
     from ntkrun.maths.method.exact_cntk import ExactCNTK
     from ntkrun.maths.method.exact_ntk import ExactNTK
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.ntk_sketch import NTKSketch
 
 __version__ = "0.1.0"
-__all__ = ["CNTKSketch", "ExactCNTK", "ExactNTK", "GradientFeatures", "NTKRandomFeatures", "NTKSketch"]
+__all__ = ["CNTKNystrom", "CNTKSketch", "ExactCNTK", "ExactNTK", "GradientFeatures", "NTKRandomFeatures", "NTKSketch"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,60 @@
+"""Kernel error on held-out CIFAR-10 images against milliseconds an image: the trade-off of each method."""
+
+from __future__ import annotations
+
+from benchmarks.base import Result, images, seconds
+from ntkrun.maths.kernel.cntk import CNTK
+from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
+from ntkrun.maths.method.cntk_sketch import CNTKSketch
+from ntkrun.maths.metrics import frobenius_error
+
+HELD_OUT = 64
+
+
+def run(data_dir: str) -> Result:
+    """Compare Gram matrices with the exact CNTK of depth 3, as they are and after centring."""
+    rows, curves = [], {}
+    for preprocess in ("standardize", "zca"):
+        x = images(data_dir, 512 + HELD_OUT, preprocess=preprocess)
+        fit, held_out = x[HELD_OUT:], x[:HELD_OUT]
+        exact = CNTK(3)(held_out)
+        choices = [
+            *(("cntk_sketch", CNTKSketch(m, degree=d)) for d in (2, 4) for m in (1024, 4096, 8192)),
+            *(
+                (
+                    "cntk_nystrom",
+                    CNTKNystrom(m, dim=dim, landmarks=landmarks),
+                )
+                for m, dim, landmarks in (
+                    (1024, 32, 64),
+                    (4096, 64, 128),
+                    (4096, 64, 256),
+                    (8192, 96, 384),
+                    (8192, 128, 512),
+                )
+            ),
+        ]
+        for name, method in choices:
+            method.fit(fit)
+            z = method.transform(held_out)
+            spent = (
+                1e3 * seconds(lambda method=method, held_out=held_out: method.transform(held_out)) / HELD_OUT
+            )
+            error = frobenius_error(z @ z.T, exact)
+            centre = [k - k.mean(0) - k.mean(1)[:, None] + k.mean() for k in (z @ z.T, exact)]
+            options = method.get_params()
+            shown = {k: options[k] for k in ("degree", "dim", "landmarks") if k in options}
+            text = ", ".join(f"{k} {v}" for k, v in shown.items())
+            rows.append(
+                [name, preprocess, options["n_components"], text, spent, error, frobenius_error(*centre)]
+            )
+            curves.setdefault(f"{name}, {preprocess}", []).append((spent, error))
+    return Result(
+        "Kernel error against time",
+        f"Relative Frobenius error of the Gram matrix of {HELD_OUT} images that no fit has seen.",
+        ["method", "preprocess", "feature_dim", "size", "ms an image", "error", "error, centred"],
+        rows,
+        "ms an image",
+        "relative Frobenius error",
+        curves,
+    )

@@ -1,0 +1,40 @@
+"""Normal equations and their solution by number of columns: time, rate and memory."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks.base import Result, gemm_rate, seconds
+from ntkrun import machine
+from ntkrun.maths.ridge.normal import NormalEquations
+
+ROWS = 2048
+
+
+def run(data_dir: str) -> Result:
+    """Add rows, then solve for one lambda and ten targets, float64."""
+    roof = gemm_rate(torch.float64)
+    rows, curves = [], {}
+    for m in (1024, 2048, 4096, 8192, 16384):
+        generator = torch.Generator().manual_seed(0)
+        z = torch.randn(ROWS, m, generator=generator)
+        y = torch.randn(ROWS, 10, generator=generator)
+        machine.reset_peak_rss()
+        before = machine.peak_rss_mb()
+        equations = NormalEquations()
+        add = seconds(lambda equations=equations, z=z, y=y: equations.add(z, y), 1) / ROWS
+        solve = seconds(lambda equations=equations: next(equations.path([1e-3])), 1)
+        peak = machine.peak_rss_mb() - before
+        share = 100 * m * m / add / roof  # half of 2 m^2: the triangle
+        rows.append([m, 50_000 * add, share, solve, 100 * m**3 / 3 / solve / roof, peak])
+        curves.setdefault("50,000 rows", []).append((m, 50_000 * add))
+        curves.setdefault("one lambda", []).append((m, solve))
+    return Result(
+        "Ridge regression",
+        "Seconds to add 50,000 rows (scaled from 2,048) and to solve for one lambda, float64.",
+        ["feature_dim", "s for 50,000 rows", "% of product rate", "s a lambda", "% of product rate", "MiB"],
+        rows,
+        "feature_dim",
+        "seconds",
+        curves,
+    )

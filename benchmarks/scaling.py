@@ -1,0 +1,46 @@
+"""Time an image against pixels, depth, degree and feature_dim, each with the others fixed."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from benchmarks.base import Result, images, seconds
+from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
+from ntkrun.maths.method.cntk_sketch import CNTKSketch
+from ntkrun.studies.theorem_4 import resized
+
+MAKE = {"cntk_sketch": CNTKSketch, "cntk_nystrom": CNTKNystrom}
+
+
+def run(data_dir: str) -> Result:
+    """Vary one thing at a time around feature_dim 4096, depth 3, degree 2, 32 x 32 pixels."""
+    x = images(data_dir, 128)
+    rows, curves = [], {}
+
+    def measure(name: str, what: str, values: list[int], make, side: bool = False) -> None:
+        times = []
+        for value in values:
+            batch = resized(x, value) if side else x
+            method = make(value).fit(batch)
+            times.append(1e3 * seconds(lambda m=method, b=batch: m.transform(b[:32])) / 32)
+        at = [float(v * v if side else v) for v in values]
+        slope = float(np.polyfit(np.log(at), np.log(times), 1)[0])
+        rows.append(
+            [name, what, ", ".join(f"{v:.0f}" for v in at), ", ".join(f"{t:.2f}" for t in times), slope]
+        )
+        curves[f"{name}: {what}"] = [(a / at[0], t / times[0]) for a, t in zip(at, times, strict=True)]
+
+    for name, cls in MAKE.items():
+        measure(name, "pixels", [8, 16, 32, 64], lambda _, cls=cls: cls(4096), side=True)
+        measure(name, "depth", [2, 3, 5, 10], lambda v, cls=cls: cls(4096, depth=v))
+        measure(name, "feature_dim", [1024, 2048, 4096, 8192], lambda v, cls=cls: cls(v))
+    measure("cntk_sketch", "degree", [2, 3, 4, 8], lambda v: CNTKSketch(4096, degree=v))
+    return Result(
+        "Time an image against what it depends on",
+        "Slopes are of log time against log size; inner dimensions grow with feature_dim.",
+        ["method", "against", "values", "ms an image", "slope"],
+        rows,
+        "size, relative to the smallest",
+        "time, relative to the smallest",
+        curves,
+    )
