@@ -18,7 +18,15 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.ntk_sketch import NTKSketch
 
 __version__ = "0.1.0"
-__all__ = ["CNTKNystrom", "CNTKSketch", "ExactCNTK", "ExactNTK", "GradientFeatures", "NTKRandomFeatures", "NTKSketch"]
+__all__ = [
+    "CNTKNystrom",
+    "CNTKSketch",
+    "ExactCNTK",
+    "ExactNTK",
+    "GradientFeatures",
+    "NTKRandomFeatures",
+    "NTKSketch",
+]
 
 
 def __getattr__(name: str) -> Any:
