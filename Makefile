@@ -40,8 +40,8 @@ types: $(STAMP) ## mypy
 
 check: lint types test ## what CI runs
 
-bench: $(STAMP) ## time the methods on this machine
-	$(BIN)/python scripts/bench.py $(ARGS)
+bench: $(STAMP) ## tables and pictures of what this machine does; ARGS="data_dir=DIR speed"
+	$(BIN)/python -m benchmarks $(ARGS)
 
 clean: ## remove caches; outputs/ and .venv/ stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -9,13 +9,14 @@ from ntkrun import machine
 from ntkrun.maths.ridge.normal import NormalEquations
 
 ROWS = 2048
+DIMS = (1024, 2048, 4096, 8192, 16384)
 
 
 def run(data_dir: str) -> Result:
     """Add rows, then solve for one lambda and ten targets, float64."""
     roof = gemm_rate(torch.float64)
     rows, curves = [], {}
-    for m in (1024, 2048, 4096, 8192, 16384):
+    for m in DIMS:
         generator = torch.Generator().manual_seed(0)
         z = torch.randn(ROWS, m, generator=generator)
         y = torch.randn(ROWS, 10, generator=generator)

@@ -1,6 +1,8 @@
 """Real CIFAR-10 images through the whole road; skipped with a reason where the archive is absent."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +18,33 @@ def test_cifar10_images_are_learned(cifar_archive, tmp_path, capsys):
     assert 0.38 < result["test/accuracy"] < 0.6
     assert result["speedup"] > 100
     assert result["exact/time_kind"] == "extrapolated"
+
+
+def test_adaptive_features_beat_the_sketch_at_equal_columns(cifar_archive, tmp_path, capsys):
+    words = ["dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=1000", "dataset.n_test=500"]
+    words += ["dataset.preprocess=zca", "feature_dim=1024", "baseline=none", f"output_dir={tmp_path}"]
+    options = ["method.sample_images=64", "method.candidates=1024"]
+    for more in (["method=cntk_sketch"], ["method=cntk_nystrom", *options]):
+        assert cli.main([*words, *more]) == 0, capsys.readouterr().err
+    results = [json.loads(p.read_text()) for p in tmp_path.glob("runs/*/result.json")]
+    accuracy = {r["method"]: r["test/accuracy"] for r in results}
+    assert 0.4 < accuracy["cntk_nystrom"] < 0.65
+    assert accuracy["cntk_nystrom"] > accuracy["cntk_sketch"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(("feature_dim", "limit"), [(8192, 4096), (16384, 8192)])
+@pytest.mark.parametrize("method", ["cntk_sketch", "cntk_nystrom"])
+def test_memory_stays_in_its_bounds(method, feature_dim, limit, cifar_archive, tmp_path):
+    words = [f"method={method}", "dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=600"]
+    words += ["dataset.n_test=100", f"feature_dim={feature_dim}", "solver.lambda_count=1", "baseline=none"]
+    # a process of its own: what other tests have touched would count
+    command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={tmp_path}"]
+    subprocess.run(command, check=True, capture_output=True)
+    result = json.loads(next(tmp_path.glob("runs/*/result.json")).read_text())
+    # the pixels of all 60,000 images are loaded before the subset is taken
+    assert 200 < result["memory/peak_rss_mb"] < limit
 
 
 @pytest.mark.slow

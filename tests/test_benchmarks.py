@@ -1,0 +1,43 @@
+"""The benchmarks' own machinery, and one of them on a small scale."""
+
+import pytest
+import torch
+
+from benchmarks import __main__ as runner
+from benchmarks import base, ridge
+
+RESULT = base.Result(
+    "Title", "Note.", ["a", "b"], [["x", 0.012345], ["y", 12345.6]], "x", "y", {"c": [(2, 1), (1, 3)]}
+)
+
+
+def test_table_and_picture(tmp_path):
+    assert base.markdown(RESULT) == (
+        "## Title\n\nNote.\n\n| a | b |\n|---|---|\n| x | 0.0123 |\n| y | 12,346 |\n"
+    )
+    base.draw(RESULT, tmp_path / "deep" / "p.png")
+    assert (tmp_path / "deep" / "p.png").stat().st_size > 5000
+
+
+def test_operations_are_counted():
+    a = torch.ones(3, 5)
+    assert base.operations(lambda: a @ a.T) == 2 * 3 * 5 * 3
+
+
+def test_ridge_benchmark_fills_its_table(monkeypatch):
+    monkeypatch.setattr(ridge, "DIMS", (16, 32))
+    monkeypatch.setattr(ridge, "ROWS", 64)
+    result = ridge.run("unused")
+    assert [row[0] for row in result.rows] == [16, 32]
+    assert all(value > 0 for row in result.rows for value in row[:5])
+    assert len(result.header) == len(result.rows[0])
+
+
+def test_unknown_benchmark_costs_a_line(capsys):
+    assert runner.main(["spee"]) == 2
+    assert "spee must be one of speed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", runner.NAMES)
+def test_every_benchmark_is_there(name):
+    assert (base.Path(runner.__file__).parent / f"{name}.py").is_file()
