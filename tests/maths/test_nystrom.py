@@ -6,8 +6,9 @@ import torch
 
 from ntkrun.errors import ConfigError, DataError
 from ntkrun.maths.kernel.arccos import kappa0, kappa1
+from ntkrun.maths.kernel.dual import GaussDual, ReluDual
 from ntkrun.maths.kernel.layered import LayeredCNTK
-from ntkrun.maths.layer import adaptive, network
+from ntkrun.maths.layer import network
 from ntkrun.maths.layer.landmarks import choose, nystrom
 from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
 from ntkrun.maths.method.exact_cntk import ExactCNTK
@@ -37,6 +38,29 @@ def test_with_all_positions_as_landmarks_the_kernel_is_exact(layers, padding, tr
     assert np.abs(z @ z.T - k).max() < 1e-6 * np.abs(k).max()
     z *= 1.05**0.5
     assert np.abs(z @ z.T - k).max() > 1e-2 * np.abs(k).max()
+
+
+@pytest.mark.parametrize("layers", [MIXED, ["conv", "act", "conv", "act"]])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"activation": "gauss", "sharpness": 2.0},
+        {"cells": 2},
+        {"trained": "last"},
+        {"trained": "last", "activation": "gauss", "sharpness": 3.0, "cells": 2},
+        {"trained": "all", "cells": 2},
+    ],
+)
+def test_other_networks_are_exact_too(options, layers):
+    x = RNG.normal(size=(3, 8, 4, 2))
+    method = whole(layers, **options).fit(x)
+    z, k = method.transform(x), method.kernel(x)
+    assert np.abs(z @ z.T - k).max() < 1e-6 * np.abs(k).max()
+
+
+def test_cells_must_divide_what_is_left():
+    with pytest.raises(DataError, match="cells of CNTKNystrom must be a divisor"):
+        CNTKNystrom(64, cells=3).fit(np.zeros((1, 8, 8, 1)))
 
 
 @pytest.mark.parametrize("trained", ["inner", "all"])
@@ -125,11 +149,23 @@ def test_compiled_activation_is_the_plain_one(dtype):
     want_v = v * kappa0(cosine) + want_u
     want_dot = kappa0(cosine)
     tight = 1e-6 if dtype is torch.float32 else 1e-12
-    dot = adaptive.derivative(u.clone(), 1 / norm.sqrt())
-    adaptive.activate(u, v, 1 / norm.sqrt(), norm.sqrt())
+    dot = ReluDual().derivative(u.clone(), 1 / norm.sqrt())
+    ReluDual().activate(u, v, 1 / norm.sqrt(), norm.sqrt())
     assert torch.allclose(u, want_u, atol=tight * 10)
     assert torch.allclose(v, want_v, atol=tight * 10)
     assert torch.allclose(dot, want_dot, atol=tight * 10)
+
+
+def test_gaussian_dual_has_its_derivative_and_works_in_place():
+    cosine = torch.linspace(-0.9, 0.9, 7, dtype=torch.float64)
+    dual, step = GaussDual(2.5), 1e-6
+    slope = (dual.first(cosine + step) - dual.first(cosine - step)) / (2 * step)
+    assert torch.allclose(dual.second(cosine), slope, rtol=1e-6)
+    u, v = cosine.reshape(1, 1, 1, 7) * 2, torch.ones(1, 1, 1, 7, dtype=torch.float64)
+    root = torch.full((1, 1, 1), 3.0, dtype=torch.float64)
+    dual.activate(u, v, root / 6, root)
+    assert torch.allclose(u[0, 0, 0], 3 * dual.first(cosine))
+    assert torch.allclose(v[0, 0, 0], dual.second(cosine) + 3 * dual.first(cosine))
 
 
 def test_error_falls_with_landmarks():

@@ -13,7 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.kernel.arccos import kappa0, kappa1
+from ntkrun.maths.kernel.dual import Dual, ReluDual
+
+RELU = ReluDual()
 
 
 @dataclass(frozen=True)
@@ -25,14 +27,21 @@ class LayeredCNTK:
     layers : tuple of {"conv", "act", "pool"}
         As `layer.network.problems` allows them.
     filter_size : int
-    trained : {"inner", "all"}
+    trained : {"inner", "all", "last"}
+        "last" gives the kernel of the activations.
     padding : {"same", "valid"}
+    dual : Dual
+        The non-linearity.
+    cells : int
+        The last average is taken over pairs of positions in the same one of cells x cells parts.
     """
 
     layers: tuple[str, ...]
     filter_size: int = 3
     trained: str = "inner"
     padding: str = "same"
+    dual: Dual = RELU
+    cells: int = 1
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return Theta (n, m) for x (n, H, W, C), y (m, H, W, C); y None computes symmetric entries once."""
@@ -77,12 +86,19 @@ class LayeredCNTK:
                     norms_x.append(c.reshape(h * w, h * w).diagonal().reshape(h, w).clone())
                 scale = (norms_x[acts][:, :, None, None] * norms_y[acts]).sqrt()
                 rho = torch.where(scale > 0, c / scale, 0)
-                c = scale * kappa1(rho)
-                theta = theta * kappa0(rho)
+                c = scale * self.dual.first(rho)
+                theta = theta * self.dual.second(rho)
                 if acts < last or self.trained == "all":
                     theta = theta + c
                 acts += 1
-        return theta.mean()
+        return self._average(c if self.trained == "last" else theta)
+
+    def _average(self, c: Tensor) -> Tensor:
+        """Return the mean over pairs of positions of the same cell."""
+        k = self.cells
+        (h, w), (p, q) = c.shape[:2], c.shape[2:]
+        by_cell = c.reshape(k, h // k, k, w // k, k, p // k, k, q // k).mean((1, 3, 5, 7))
+        return torch.einsum("abab->", by_cell) / k**2
 
     def _patch_sum(self, c: Tensor) -> Tensor:
         """Average over the q^2 offsets, which both positions share, (h, w, h', w')."""

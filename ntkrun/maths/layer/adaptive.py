@@ -1,4 +1,4 @@
-"""Layers whose features are fitted to training images: a Nystrom map for each ReLU (MATH: section 7).
+"""Layers fitted to training images: a Nystrom map for each non-linearity (MATH: section 7).
 
 Nothing here is random but the choice of landmarks, and labels are never seen. Where `relu` sketches
 polynomials of a kernel, these layers evaluate the kernel itself at landmark patches, so a few hundred
@@ -8,15 +8,14 @@ images that has passed the layers before it.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.kernel import cntk_cpu, dual_cpu
-from ntkrun.maths.kernel.arccos import SNAP_ULPS, kappa0, kappa1
+from ntkrun.maths.kernel.dual import Dual
 from ntkrun.maths.layer.conv import patch_sum, reciprocal
 from ntkrun.maths.layer.landmarks import choose, nystrom, principal
 from ntkrun.maths.rng import Stream
@@ -43,11 +42,42 @@ class Maps:
 
 @dataclass(frozen=True)
 class Fitting:
-    """How layers are fitted: candidate positions, landmarks among them, directions kept."""
+    """What the layers of one resolution share.
+
+    candidates : int
+        Positions that landmarks are chosen from.
+    landmarks, dim : int
+        Landmarks of a layer, and the leading directions that are kept.
+    same : bool
+        Zeros around the image in front of a convolution, so that it keeps its size.
+    dual : Dual
+        The non-linearity.
+    """
 
     candidates: int
     landmarks: int
     dim: int
+    same: bool
+    dual: Dual
+
+
+def chunks(maps: Maps, size: int = 32) -> Iterator[Maps]:
+    """Yield the maps of a few images at a time: the sample as a whole would not fit into little memory."""
+    for start in range(0, len(maps.norm), size):
+        cut = slice(start, start + size)
+        phi = maps.phi[cut]
+        psi = phi if maps.psi is maps.phi else None if maps.psi is None else maps.psi[cut]
+        yield Maps(maps.norm[cut], phi, psi)
+
+
+def passed(layer: Callable[[Maps], Maps], maps: Maps) -> Maps:
+    """Return the maps of a sample behind a layer, computed in chunks."""
+    parts = [layer(part) for part in chunks(maps)]
+    phi = torch.cat([part.phi for part in parts])
+    psis = [part.psi for part in parts if part.psi is not None]
+    shared = parts[0].psi is parts[0].phi
+    psi = phi if shared else torch.cat(psis) if psis else None
+    return Maps(torch.cat([part.norm for part in parts]), phi, psi)
 
 
 def planar(z: Tensor) -> Tensor:
@@ -69,12 +99,16 @@ class Patches:
         """Return <patch, filter> (n, h', w', r) for filters (r, c, q, q)."""
         if self.q == 1:
             return z @ filters[:, :, 0, 0].T
-        return F.conv2d(planar(z), filters, padding=self.pad).permute(0, 2, 3, 1)
+        return F.conv2d(planar(z), filters, padding=self.pad).permute(0, 2, 3, 1).contiguous()
 
     def take(self, z: Tensor, index: Tensor) -> Tensor:
         """Return patches number `index` of the flattened positions, (s, c q q) float64."""
-        windows = F.unfold(planar(z), self.q, padding=self.pad).transpose(1, 2).flatten(0, 1)
-        return windows[index].to(torch.float64) / self.q
+        z = F.pad(z, (0, 0, self.pad, self.pad, self.pad, self.pad))
+        h, w = z.shape[1] - self.q + 1, z.shape[2] - self.q + 1
+        n, i, j = index // (h * w), index // w % h, index % w
+        offsets = [(a, b) for a in range(self.q) for b in range(self.q)]
+        windows = torch.stack([z[n, i + a, j + b] for a, b in offsets], 2)
+        return windows.flatten(1).to(torch.float64) / self.q
 
     def filters(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
         """Return rows (r, c q q) as filters (r, c, q, q) that `multiply` patches with them."""
@@ -85,8 +119,8 @@ class Patches:
 class Conv:
     """A convolution by itself: the direct sum over the neighbourhood, in its leading directions."""
 
-    def __init__(self, q: int, same: bool, how: Fitting, stream: Stream):
-        self.patches, self.how, self.stream = Patches(q, same), how, stream
+    def __init__(self, q: int, how: Fitting, stream: Stream):
+        self.patches, self.how, self.stream = Patches(q, how.same), how, stream
 
     def fit(self, maps: Maps) -> None:
         """Choose the directions of phi and of psi from the maps of a sample."""
@@ -131,29 +165,30 @@ class Pool:
         return F.avg_pool2d(planar(z), 2).permute(0, 2, 3, 1)
 
 
-class Relu:
-    """A ReLU, with the convolution right before it if there is one (q > 1).
+class Act:
+    """A non-linearity with dual f, with the convolution right before it if there is one (q > 1).
 
-        phi' = k1(x, landmarks) A,    k1 = sqrt(N N') kappa1(cos)
-        psi' = kt(x, landmarks) B,    kt = <psi, psi'> kappa0(cos) + k1
+        phi' = k1(x, landmarks) A,    k1 = sqrt(N N') f(cos)
+        psi' = kt(x, landmarks) B,    kt = <psi, psi'> f'(cos) + k1
 
     Parameters
     ----------
     q : int
         Side of the neighbourhood; 1 for a single position.
-    same : bool
     how : Fitting
     stream : Stream
+    tangent : bool
+        Whether anything is trained: psi comes out.
     """
 
-    def __init__(self, q: int, same: bool, how: Fitting, stream: Stream):
-        self.patches, self.how, self.stream = Patches(q, same), how, stream
+    def __init__(self, q: int, how: Fitting, stream: Stream, tangent: bool = True):
+        self.patches, self.how, self.stream, self.tangent = Patches(q, how.same), how, stream, tangent
 
     def fit(self, maps: Maps) -> None:
         """Choose landmarks and directions from the maps of a sample."""
         sample = Sample(self.patches, maps, self.how.candidates, self.stream)
-        k1 = sample.outer_root * kappa1(sample.cosine)
-        kt = None if sample.theta is None else sample.theta * kappa0(sample.cosine) + k1
+        k1 = sample.outer_root * self.how.dual.first(sample.cosine)
+        kt = None if sample.theta is None else sample.theta * self.how.dual.second(sample.cosine) + k1
         z = choose(k1 if kt is None else kt, min(self.how.landmarks, len(k1)), self.stream.generator())
         dtype = maps.phi.dtype
 
@@ -166,7 +201,7 @@ class Relu:
         self.b = None if kt is None else directions(kt)
 
     def __call__(self, maps: Maps) -> Maps:
-        """Return the maps behind the ReLU."""
+        """Return the maps behind it."""
         norm = self.patches.norm(maps.norm)
         root = norm.sqrt()
         u = self.patches.multiply(maps.phi, self.phi_filters)
@@ -175,9 +210,9 @@ class Relu:
             v = u.clone()  # the landmarks' filters are the same too
         elif self.psi_filters is not None and maps.psi is not None:
             v = self.patches.multiply(maps.psi, self.psi_filters)
-        activate(u, v, reciprocal(root), root)
+        self.how.dual.activate(u, v, reciprocal(root), root)
         phi = u @ self.a
-        psi = phi if v is None or self.b is None else v @ self.b
+        psi = v @ self.b if v is not None and self.b is not None else phi if self.tangent else None
         return Maps(norm, phi, psi)
 
 
@@ -210,39 +245,3 @@ class Sample:
 def some(n: int, count: int, stream: Stream) -> Tensor:
     """Return at most `count` distinct numbers below n, int64, sorted."""
     return stream.permutation(n)[:count].sort().values
-
-
-def activate(u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
-    """u <- root kappa1(u inverse) and v <- v kappa0(u inverse) + that, in place.
-
-    u, v (n, h, w, r); inverse, root (n, h, w).
-    """
-    if u.device.type == "cpu":
-        none = u.new_empty(0, u.shape[-1])
-        flat = [t.reshape(-1, u.shape[-1]).numpy() for t in (u, none if v is None else v)]
-        along = [t.reshape(-1).numpy() for t in (inverse, root)]
-        dual_cpu.activate_rows(flat[0], *along, flat[1], *_constants(u.dtype))
-        return
-    cosine = u * inverse[..., None]
-    u.copy_(kappa1(cosine) * root[..., None])
-    if v is not None:
-        v.mul_(kappa0(cosine)).add_(u)
-
-
-def derivative(u: Tensor, inverse: Tensor) -> Tensor:
-    """Return kappa0(u inverse), in place on a CPU; u (n, h, w, r), inverse (n, h, w)."""
-    if u.device.type == "cpu":
-        flat = u.reshape(-1, u.shape[-1]).numpy()
-        dual_cpu.derivative_rows(flat, inverse.reshape(-1).numpy(), *_constants(u.dtype))
-        return u
-    return kappa0(u * inverse[..., None])
-
-
-def _constants(dtype: torch.dtype) -> tuple[np.ndarray, np.floating, int]:
-    import numba
-
-    real = np.float32 if dtype == torch.float32 else np.float64
-    threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-    numba.set_num_threads(threads)
-    poly = cntk_cpu.arcsin_coefficients().astype(real)
-    return poly, real(1 - SNAP_ULPS * np.finfo(real).eps), 8 * threads

@@ -1,6 +1,6 @@
-"""The last ReLU of an adaptive network and the average over positions (MATH: section 7).
+"""The last non-linearity of an adaptive network and the average over positions (MATH: section 7).
 
-tangent part        mean over positions of psi (x) kappa0-features: one exact batched matrix product, whose
+tangent part        mean over positions of psi (x) f'-features: one exact batched matrix product, whose
                     entries that vary most between images of the sample are the columns
 activation part     mean over positions of k1(x, landmarks), which is linear, so the matrix that makes
                     features of it is applied once an image and many landmarks are cheap
@@ -14,11 +14,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.kernel.arccos import kappa0, kappa1
-from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Patches, Sample, activate, derivative
+from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Patches, Sample, chunks
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.landmarks import choose, nystrom
 from ntkrun.maths.rng import Stream
+
+
+def by_cell(z: Tensor, cells: int) -> Tensor:
+    """Return z (n, h, w, c) as (n, cells^2, positions of a cell, c)."""
+    n, h, w, c = z.shape
+    cut = z.reshape(n, cells, h // cells, cells, w // cells, c).transpose(2, 3)
+    return cut.reshape(n, cells**2, -1, c)
 
 
 class TangentPart:
@@ -27,16 +33,16 @@ class TangentPart:
     Parameters
     ----------
     q : int
-        Side of the neighbourhood of the last convolution; 1 if something stands between it and the ReLU.
-    same : bool
+        Side of the last convolution's neighbourhood; 1 if something stands between it and the activation.
     how : Fitting
     columns : int
+    cells : int
     stream : Stream
     """
 
-    def __init__(self, q: int, same: bool, how: Fitting, columns: int, stream: Stream):
-        self.how, self.columns, self.stream = how, columns, stream
-        self.conv = Conv(q, same, how, stream.child("conv"))
+    def __init__(self, q: int, how: Fitting, columns: int, cells: int, stream: Stream):
+        self.how, self.columns, self.cells, self.stream = how, columns, cells, stream
+        self.conv = Conv(q, how, stream.child("conv"))
         self.kept: Tensor | None = None
 
     def fit(self, maps: Maps) -> None:
@@ -44,35 +50,42 @@ class TangentPart:
         self.conv.fit(maps)
         sample = Sample(self.conv.patches, maps, self.how.candidates, self.stream)
         assert sample.theta is not None, "the tangent part of a head needs psi"
-        dot = kappa0(sample.cosine)
+        dot = self.how.dual.second(sample.cosine)
         z = choose(sample.theta * dot, min(self.how.landmarks, len(dot)), self.stream.generator())
         self.filters, _ = sample.filters(z, maps.phi.dtype)
         self.a = nystrom(dot[z][:, z], dot[:, z], self.how.dim).to(maps.phi.dtype)
         self.kept = None
-        spread = self(maps).to(torch.float64).var(0)
+        total, square = torch.zeros(1), torch.zeros(1)
+        for part in chunks(maps):
+            z = self(part).to(torch.float64)
+            total, square = z.sum(0) + total.to(z), z.square().sum(0) + square.to(z)
+        spread = square - total.square() / len(maps.norm)
         self.kept = spread.argsort(descending=True, stable=True)[: self.columns]
 
     def __call__(self, maps: Maps) -> Tensor:
         """Return the features (n, at most `columns`)."""
         after = self.conv(maps)
         psi = after.phi if after.psi is None else after.psi
-        u = derivative(self.conv.patches.multiply(maps.phi, self.filters), reciprocal(after.norm.sqrt()))
-        psi, dot = psi.flatten(1, 2), (u @ self.a).flatten(1, 2)
-        out = torch.bmm(psi.transpose(1, 2), dot).flatten(1) / psi.shape[1]
+        u = self.conv.patches.multiply(maps.phi, self.filters)
+        dot = self.how.dual.derivative(u, reciprocal(after.norm.sqrt())) @ self.a
+        psi, dot = by_cell(psi, self.cells), by_cell(dot, self.cells)
+        out = (psi.transpose(2, 3) @ dot).flatten(1) / (psi.shape[2] * self.cells)
         return out if self.kept is None else out[:, self.kept]
 
 
 class ActivationPart:
-    """Features of Gamma_L, averaged; parameters as for TangentPart. Each landmark gives a column."""
+    """Features of Gamma_L, averaged; parameters as for TangentPart. A landmark gives a column a cell."""
 
-    def __init__(self, q: int, same: bool, how: Fitting, columns: int, stream: Stream):
-        self.how = replace(how, landmarks=columns, dim=columns, candidates=max(how.candidates, 2 * columns))
-        self.stream, self.patches = stream, Patches(q, same)
+    def __init__(self, q: int, how: Fitting, columns: int, cells: int, stream: Stream):
+        count = max(1, columns // cells**2)
+        candidates = max(how.candidates, count + count // 4)
+        self.how = replace(how, landmarks=count, dim=count, candidates=candidates)
+        self.cells, self.stream, self.patches = cells, stream, Patches(q, how.same)
 
     def fit(self, maps: Maps) -> None:
         """Choose landmarks from the maps of a sample."""
         sample = Sample(self.patches, replace(maps, psi=None), self.how.candidates, self.stream)
-        k1 = sample.outer_root * kappa1(sample.cosine)
+        k1 = sample.outer_root * self.how.dual.first(sample.cosine)
         z = choose(k1, min(self.how.landmarks, len(k1)), self.stream.generator())
         self.filters, _ = sample.filters(z, maps.phi.dtype)
         mine = nystrom(k1[z][:, z], k1[:, z], self.how.dim)
@@ -82,8 +95,8 @@ class ActivationPart:
         """Return the features (n, at most `columns`)."""
         root = self.patches.norm(maps.norm).sqrt()
         u = self.patches.multiply(maps.phi, self.filters)
-        activate(u, None, reciprocal(root), root)
-        return u.mean((1, 2)) @ self.a
+        self.how.dual.activate(u, None, reciprocal(root), root)
+        return (by_cell(u, self.cells).mean(2) @ self.a).flatten(1) / self.cells
 
 
 class AdaptiveHead:

@@ -51,6 +51,16 @@ def steps(layers: Sequence[str], filter_size: int) -> list[Step]:
     return out
 
 
+def side_at_end(layers: Sequence[str], filter_size: int, same: bool, side: int) -> int:
+    """Return what is left of an image side behind all layers."""
+    for word in layers:
+        if word == "pool":
+            side //= 2
+        elif word == "conv" and not same:
+            side -= filter_size - 1
+    return side
+
+
 def smallest_side(layers: Sequence[str], filter_size: int, same: bool) -> int:
     """Return the smallest image side that leaves at least one position at the end."""
     side = 1

@@ -181,6 +181,11 @@ class ImageMethod(Method):
     padding: str
     trained: str
     layers: Sequence[str] | None = None
+    activation: str = "relu"
+    sharpness: float = 1.0
+    cells: int = 1
+    # what `trained` may be
+    choices: tuple[str, ...] = ("inner", "all")
 
     def words(self) -> list[str]:
         """Return the layers: conv, act and pool, by default `depth` times conv and act."""
@@ -192,8 +197,11 @@ class ImageMethod(Method):
         out = super().problems()
         out += checks.integer(me, "depth", self.depth, 1, 100)
         out += checks.odd(me, "filter_size", self.filter_size)
-        out += checks.choice(me, "trained", self.trained, ("inner", "all"))
+        out += checks.choice(me, "trained", self.trained, self.choices)
         out += checks.choice(me, "padding", self.padding, ("same", "valid"))
+        out += checks.choice(me, "activation", self.activation, ("relu", "gauss"))
+        out += checks.real(me, "sharpness", self.sharpness, 0)
+        out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
         if self.layers is not None:
             out += network.problems(me, self.layers)
         if not out and self.trained == "inner" and self.words().count("conv") == 1:
@@ -222,6 +230,11 @@ class ImageMethod(Method):
                     "Use fewer layers, smaller filters or padding=same.",
                 )
             )
+        same = self.padding == "same"
+        left = [network.side_at_end(self.words(), self.filter_size, same, side) for side in shape[:2]]
+        if any(side % self.cells for side in left):
+            got = f"{self.cells} for {left[0]} x {left[1]}"
+            raise DataError(must_be("cells", me, "a divisor of the sides behind the last layer", got))
 
 
 def torch_device(name: str) -> torch.device:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ntkrun import checks
+from ntkrun.maths.kernel.dual import dual
 from ntkrun.maths.layer import network
-from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Pool, Relu
+from ntkrun.maths.layer.adaptive import Act, Conv, Fitting, Maps, Pool, passed
 from ntkrun.maths.layer.adaptive_head import ActivationPart, AdaptiveHead, TangentPart
 from ntkrun.maths.method.base import DTYPES, ImageMethod
 from ntkrun.maths.method.exact_cntk import ExactCNTK
@@ -35,8 +36,15 @@ class CNTKNystrom(ImageMethod):
         Convolutions where `layers` is None.
     filter_size : int
         Odd side q of the filters.
-    trained : {"inner", "all"}
+    trained : {"inner", "all", "last"}
+        "last" trains the last layer only: the kernel of the activations (NNGP) instead of the tangent kernel.
     padding : {"same", "valid"}
+    activation : {"relu", "gauss"}
+        "gauss" has the homogeneous dual exp(sharpness (cos - 1)) of Han et al. 2022.
+    sharpness : float
+        Of "gauss".
+    cells : int
+        The last average is taken over each of cells x cells parts of the image; 1 is global average pooling.
     dim : int or None
         Coordinates a position before the first pool; every pool doubles it. None takes n_components / 64,
         within [32, 256].
@@ -51,6 +59,8 @@ class CNTKNystrom(ImageMethod):
     Cost: about 2 q^2 dim landmarks multiply-adds a position and layer.
     """
 
+    choices = ("inner", "all", "last")
+
     def __init__(
         self,
         n_components: int = 1024,
@@ -60,6 +70,9 @@ class CNTKNystrom(ImageMethod):
         filter_size: int = 3,
         trained: str = "inner",
         padding: str = "same",
+        activation: str = "relu",
+        sharpness: float = 1.0,
+        cells: int = 1,
         dim: int | None = None,
         landmarks: int | None = None,
         sample_images: int = 512,
@@ -74,6 +87,9 @@ class CNTKNystrom(ImageMethod):
         self.filter_size = filter_size
         self.trained = trained
         self.padding = padding
+        self.activation = activation
+        self.sharpness = sharpness
+        self.cells = cells
         self.dim = dim
         self.landmarks = landmarks
         self.sample_images = sample_images
@@ -102,45 +118,47 @@ class CNTKNystrom(ImageMethod):
 
     def _fitting(self, pools: int) -> Fitting:
         dim = self.dim or min(256, max(32, self.n_components // 64))
-        return Fitting(self.candidates, (self.landmarks or 2 * dim) << pools, dim << pools)
+        landmarks = (self.landmarks or 2 * dim) << pools
+        nonlinear = dual(self.activation, self.sharpness)
+        return Fitting(self.candidates, landmarks, dim << pools, self.padding == "same", nonlinear)
 
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
-        same, steps = self.padding == "same", network.steps(self.words(), self.filter_size)
+        steps = network.steps(self.words(), self.filter_size)
         stream = Stream(self.random_state).child("cntk_nystrom")
         maps = self._input(self._tensor(X))
-        self._layers: list[Conv | Pool | Relu] = []
+        self._layers: list[Conv | Pool | Act] = []
         with torch.inference_mode():
             for i, step in enumerate(steps[:-1]):
                 how, name = self._fitting(step.pools), stream.child(f"{step.word}{i}")
-                layer: Conv | Pool | Relu = Pool()
+                layer: Conv | Pool | Act = Pool()
                 if step.word == "conv":
-                    layer = Conv(step.q, same, how, name)
+                    layer = Conv(step.q, how, name)
                 elif step.word == "act":
-                    layer = Relu(step.q, same, how, name)
+                    layer = Act(step.q, how, name, self.trained != "last")
                 layer.fit(maps)
-                maps = layer(maps)
+                maps = passed(layer, maps)
                 self._layers.append(layer)
             self._head = self._make_head(steps[-1], stream.child("head"))
             self._head.fit(maps)
 
     def _make_head(self, step: network.Step, stream: Stream) -> AdaptiveHead:
         # an activation kernel has a far lower rank than the tangent part, which is a product
-        wide = self.n_components // 16 if self.trained == "all" else 0
-        rest = (step.q, self.padding == "same", self._fitting(step.pools))
-        parts: list[TangentPart | ActivationPart] = [
-            TangentPart(*rest, self.n_components - wide, stream.child("tangent"))
-        ]
-        if wide:
-            parts.append(ActivationPart(*rest, wide, stream.child("activation")))
-        return AdaptiveHead(parts, self.n_components)
+        m = self.n_components
+        wide = {"inner": 0, "all": m // 16, "last": m}[self.trained]
+        how, parts = self._fitting(step.pools), []
+        for kind, name, columns in ((TangentPart, "tangent", m - wide), (ActivationPart, "activation", wide)):
+            if columns:
+                parts.append(kind(step.q, how, columns, self.cells, stream.child(name)))
+        return AdaptiveHead(parts, m)
 
     def _input(self, x: Tensor) -> Maps:
         return Maps(x.square().sum(-1), x, x if self.trained == "all" else None)
 
     def fitted(self) -> list[Tensor]:
         """Return filters and directions of all layers."""
-        holders = [*self._layers, *self._head.parts]
+        heads = self._head.parts
+        holders = [*self._layers, *heads, *(part.conv for part in heads if isinstance(part, TangentPart))]
         return [t for part in holders for t in vars(part).values() if isinstance(t, Tensor)]
 
     def _features(self, batch: Tensor) -> Tensor:
@@ -151,13 +169,16 @@ class CNTKNystrom(ImageMethod):
 
     def reference(self) -> ExactCNTK:
         """Return the exact kernel that the features approximate."""
-        shared = ("layers", "depth", "filter_size", "trained", "padding", "device", "dtype")
-        return ExactCNTK(**{name: getattr(self, name) for name in shared})
+        return ExactCNTK(**{name: getattr(self, name) for name in ExactCNTK().get_params()})
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of a row in flight: the widest layer's maps, and the pooled product."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
-        how = self._fitting(0)
+        how, pools = self._fitting(0), self.words().count("pool")
         positions = shape[0] * shape[1]
-        last = self._fitting(self.words().count("pool")).dim
-        return size * (positions * (4 * how.dim + 2 * how.landmarks) + 2 * last * last + self.n_components)
+        layers = positions * (4 * how.dim + 2 * how.landmarks)
+        if self.trained == "last":
+            head = 2 * (positions >> 2 * pools) * (self.n_components // self.cells**2)
+        else:
+            head = 2 * (self._fitting(pools).dim * self.cells) ** 2
+        return size * (max(layers, head) + self.n_components)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths.kernel.cntk import CNTK
+from ntkrun.maths.kernel.dual import dual
 from ntkrun.maths.kernel.layered import LayeredCNTK
 from ntkrun.maths.method.base import DTYPES, ImageMethod
 
@@ -20,15 +21,17 @@ class ExactCNTK(ImageMethod):
     Parameters
     ----------
     layers : list of {"conv", "act", "pool"} or None
-        None takes `depth` times (conv, act). With pools no fast path exists: O((HW)^2) memory a pair.
-    depth, filter_size, trained, padding
-        As for CNTKSketch.
+        None takes `depth` times (conv, act). Only that order, with the ReLU
+        and cells 1, has the fast path; anything else takes O((HW)^2) memory a pair.
+    depth, filter_size, trained, padding, activation, sharpness, cells
+        As for CNTKNystrom.
     device, dtype : str
 
     Cost: (HW)^2 depth arccosines a pair of images, n (n+1)/2 pairs of training images.
     """
 
     kind = "kernel"
+    choices = ("inner", "all", "last")
 
     def __init__(
         self,
@@ -38,6 +41,9 @@ class ExactCNTK(ImageMethod):
         filter_size: int = 3,
         trained: str = "inner",
         padding: str = "same",
+        activation: str = "relu",
+        sharpness: float = 1.0,
+        cells: int = 1,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -46,6 +52,9 @@ class ExactCNTK(ImageMethod):
         self.filter_size = filter_size
         self.trained = trained
         self.padding = padding
+        self.activation = activation
+        self.sharpness = sharpness
+        self.cells = cells
         self.device = device
         self.dtype = dtype
 
@@ -63,9 +72,11 @@ class ExactCNTK(ImageMethod):
 
     def _exact(self) -> CNTK | LayeredCNTK:
         words = self.words()
-        if words == ["conv", "act"] * (len(words) // 2):
+        plain = self.activation == "relu" and self.cells == 1 and self.trained != "last"
+        if plain and words == ["conv", "act"] * (len(words) // 2):
             return CNTK(len(words) // 2, self.filter_size, self.trained, self.padding)
-        return LayeredCNTK(tuple(words), self.filter_size, self.trained, self.padding)
+        nonlinear = dual(self.activation, self.sharpness)
+        return LayeredCNTK(tuple(words), self.filter_size, self.trained, self.padding, nonlinear, self.cells)
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of one image with its norms."""

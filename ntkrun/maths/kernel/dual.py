@@ -1,0 +1,119 @@
+"""Dual activations: what a non-linearity does to cosines, and to features in place (MATH: sections 2, 8).
+
+For a homogeneous activation with dual f, units of squared norms N, N' and cosine c have the kernel
+sqrt(N N') f(c), and the derivative's kernel is f'(c).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.maths.kernel import cntk_cpu, dual_cpu
+from ntkrun.maths.kernel.arccos import SNAP_ULPS, kappa0, kappa1
+
+
+class Dual(Protocol):
+    """A dual activation."""
+
+    def first(self, cosine: Tensor) -> Tensor:
+        """Return f(cosine)."""
+
+    def second(self, cosine: Tensor) -> Tensor:
+        """Return f'(cosine)."""
+
+    def activate(self, u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
+        """u <- root f(u inverse) and v <- v f'(u inverse) + that, in place.
+
+        u, v (n, h, w, r) contiguous; inverse, root (n, h, w).
+        """
+
+    def derivative(self, u: Tensor, inverse: Tensor) -> Tensor:
+        """Return f'(u inverse), possibly in place of u."""
+
+
+@dataclass(frozen=True)
+class ReluDual:
+    """The ReLU: f = kappa1, f' = kappa0 (Cho and Saul 2009). One compiled pass on a CPU."""
+
+    def first(self, cosine: Tensor) -> Tensor:
+        """Return kappa1."""
+        return kappa1(cosine)
+
+    def second(self, cosine: Tensor) -> Tensor:
+        """Return kappa0."""
+        return kappa0(cosine)
+
+    def activate(self, u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
+        """See Dual."""
+        if u.device.type == "cpu":
+            rows, none = u.view(-1, u.shape[-1]), u.new_empty(0, u.shape[-1])
+            tangent = none if v is None else v.view(-1, v.shape[-1])
+            along = [t.reshape(-1).numpy() for t in (inverse, root)]
+            dual_cpu.activate_rows(rows.numpy(), *along, tangent.numpy(), *_constants(u.dtype))
+            return
+        cosine = u * inverse[..., None]
+        u.copy_(kappa1(cosine) * root[..., None])
+        if v is not None:
+            v.mul_(kappa0(cosine)).add_(u)
+
+    def derivative(self, u: Tensor, inverse: Tensor) -> Tensor:
+        """See Dual."""
+        if u.device.type == "cpu":
+            rows = u.view(-1, u.shape[-1])
+            dual_cpu.derivative_rows(rows.numpy(), inverse.reshape(-1).numpy(), *_constants(u.dtype))
+            return u
+        return kappa0(u * inverse[..., None])
+
+
+@dataclass(frozen=True)
+class GaussDual:
+    """The homogeneous Gaussian dual f(c) = exp(s (c - 1)), f' = s f, of sharpness s (Han et al. 2022).
+
+    The Gaussian kernel of the directions, times both norms; the sharper, the more local.
+    """
+
+    sharpness: float
+
+    def first(self, cosine: Tensor) -> Tensor:
+        """Return exp(s (cosine - 1))."""
+        return torch.exp(self.sharpness * (cosine.clamp(-1, 1) - 1))
+
+    def second(self, cosine: Tensor) -> Tensor:
+        """Return s exp(s (cosine - 1))."""
+        return self.sharpness * self.first(cosine)
+
+    def activate(self, u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
+        """See Dual."""
+        self._exponential(u, inverse)
+        if v is not None:
+            v.mul_(u).mul_(self.sharpness)
+        u.mul_(root[..., None])
+        if v is not None:
+            v.add_(u)
+
+    def derivative(self, u: Tensor, inverse: Tensor) -> Tensor:
+        """See Dual."""
+        return self._exponential(u, inverse).mul_(self.sharpness)
+
+    def _exponential(self, u: Tensor, inverse: Tensor) -> Tensor:
+        return u.mul_(inverse[..., None]).clamp_(-1, 1).sub_(1).mul_(self.sharpness).exp_()
+
+
+def dual(name: str, sharpness: float) -> ReluDual | GaussDual:
+    """Return the dual activation called "relu" or "gauss"."""
+    return ReluDual() if name == "relu" else GaussDual(sharpness)
+
+
+def _constants(dtype: torch.dtype) -> tuple[np.ndarray, np.floating, int]:
+    import numba
+
+    real = np.float32 if dtype == torch.float32 else np.float64
+    threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+    numba.set_num_threads(threads)
+    poly = cntk_cpu.arcsin_coefficients().astype(real)
+    return poly, real(1 - SNAP_ULPS * np.finfo(real).eps), 8 * threads
