@@ -18,7 +18,7 @@ from ntkrun.datasets.split import Split
 from ntkrun.errors import MachineError
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.progress import progress
-from ntkrun.store.atomic import remove_temporaries
+from ntkrun.store.atomic import make_folder, remove_temporaries
 from ntkrun.store.shards import ShardStore, content_key
 
 log = logging.getLogger(__name__)
@@ -90,12 +90,7 @@ def compute(work: Rows | Kernel, root: Path, shard_rows: int) -> Features:
         spec["fitted"] = _digest(fitted)
     folder = root / content_key(spec)
     shards = plan(split, shard_rows)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise MachineError(
-            f"{folder} could not be made: {error.strerror}. Choose another output_dir."
-        ) from error
+    make_folder(folder)
     with FileLock(folder / ".lock"):
         remove_temporaries(folder)
         store = ShardStore(folder, spec)

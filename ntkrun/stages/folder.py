@@ -13,7 +13,7 @@ from typing import Any
 
 from ntkrun import machine
 from ntkrun.errors import MachineError
-from ntkrun.store.atomic import write_atomic
+from ntkrun.store.atomic import make_folder, write_atomic
 
 log = logging.getLogger(__name__)
 
@@ -45,13 +45,8 @@ class RunFolder:
         """Make and return <output_dir>/runs/<time>_<name>_<random>, with configuration and environment."""
         stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
         self.path = self.output_dir / "runs" / f"{stamp}_{name}_{secrets.token_hex(2)}"
-        try:
-            self.path.mkdir(parents=True)
-            file = logging.FileHandler(self.path / "run.log")
-        except OSError as error:
-            raise MachineError(
-                f"{self.path} could not be made: {error.strerror}. Choose another output_dir."
-            ) from error
+        make_folder(self.path)
+        file = logging.FileHandler(self.path / "run.log")
         self.opened = True
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._early.setTarget(file)

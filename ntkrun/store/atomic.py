@@ -12,6 +12,16 @@ from ntkrun.errors import MachineError
 TEMPORARY = ".tmp-"
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder with its parents, if it is not there; MachineError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MachineError(
+            f"{path} could not be made: {error.strerror}. Choose another output_dir."
+        ) from error
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path`: temporary file, fsync, rename, fsync of the folder.
 
