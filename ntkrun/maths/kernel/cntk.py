@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ntkrun.maths.kernel import cntk_cpu
 from ntkrun.maths.kernel.arccos import SNAP_ULPS, kappa0, kappa1
+from ntkrun.maths.kernel.gram import gram
 from ntkrun.maths.kernel.polynomial import Activation
 
 
@@ -51,17 +52,7 @@ class CNTK:
 
         x (n, H, W, C) and y (m, H, W, C), float32 or float64, on one device.
         """
-        n = x.shape[0]
-        if y is not None:
-            ix, iy = (i.reshape(-1) for i in np.indices((n, y.shape[0])))
-            return self.pairs(x, y, ix, iy).reshape(n, y.shape[0])
-        ix, iy = np.tril_indices(n)
-        values = self.pairs(x, x, ix, iy)
-        gram = x.new_empty(n, n)
-        rows, columns = torch.from_numpy(ix).to(x.device), torch.from_numpy(iy).to(x.device)
-        gram[rows, columns] = values
-        gram[columns, rows] = values
-        return gram
+        return gram(self.pairs, x, y)
 
     def pairs(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
         """Return Theta(x[ix[p]], y[iy[p]]) for all p, shape (len(ix),)."""

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ntkrun.maths.kernel.dual import Dual, ReluDual
+from ntkrun.maths.kernel.gram import gram
 
 RELU = ReluDual()
 
@@ -45,16 +46,7 @@ class LayeredCNTK:
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         """Return Theta (n, m) for x (n, H, W, C), y (m, H, W, C); y None computes symmetric entries once."""
-        if y is None:
-            ix, iy = np.tril_indices(len(x))
-            values = self.pairs(x, x, ix, iy)
-            gram = x.new_empty(len(x), len(x))
-            rows, columns = torch.from_numpy(ix).to(x.device), torch.from_numpy(iy).to(x.device)
-            gram[rows, columns] = values
-            gram[columns, rows] = values
-            return gram
-        ix, iy = (i.reshape(-1) for i in np.indices((len(x), len(y))))
-        return self.pairs(x, y, ix, iy).reshape(len(x), len(y))
+        return gram(self.pairs, x, y)
 
     def pairs(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
         """Return Theta(x[ix[p]], y[iy[p]]) for all p, shape (len(ix),)."""
