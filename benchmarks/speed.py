@@ -8,8 +8,8 @@ from ntkrun.maths.layer.network import MYRTLE5
 
 METHODS = [
     ("cntk_sketch", {}),
-    ("cntk_nystrom", {}),
-    ("cntk_nystrom", {"layers": MYRTLE5}),
+    ("cntk_nystrom", {"sample_images": 128, "candidates": 2560}),
+    ("cntk_nystrom", {"layers": MYRTLE5, "sample_images": 128, "candidates": 2560}),
     ("ntk_sketch", {}),
     ("ntk_random_features", {}),
     ("grad_rf", {}),
@@ -23,7 +23,7 @@ def run(data_dir: str) -> Result:
     x, roof = images(data_dir, 512), gemm_rate()
     rows, curves = [], {}
     for name, options in METHODS:
-        label = name + (" Myrtle-5" if options else "")
+        label = name + (" Myrtle-5" if "layers" in options else "")
         for dim in DIMS:
             if name == "grad_rf" and dim < 4096:
                 continue
