@@ -101,7 +101,8 @@ class GaussDual:
         return self._exponential(u, inverse).mul_(self.sharpness)
 
     def _exponential(self, u: Tensor, inverse: Tensor) -> Tensor:
-        return u.mul_(inverse[..., None]).clamp_(-1, 1).sub_(1).mul_(self.sharpness).exp_()
+        # few passes: the exponent is s (cos - 1), and no cosine is above 1
+        return u.mul_(self.sharpness * inverse[..., None]).sub_(self.sharpness).clamp_(max=0).exp_()
 
 
 def dual(name: str, sharpness: float) -> ReluDual | GaussDual:

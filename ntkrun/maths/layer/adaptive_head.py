@@ -14,10 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Patches, Sample, chunks
+from ntkrun.maths.layer.adaptive import Conv, Fitting, Maps, Patches, Sample, chunks, planar
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.landmarks import choose, nystrom
 from ntkrun.maths.rng import Stream
+
+# so many at a time: kernel values of 32 x 32 positions then stay in the cache
+IMAGES, LANDMARKS = 4, 512
 
 
 def by_cell(z: Tensor, cells: int) -> Tensor:
@@ -93,10 +96,18 @@ class ActivationPart:
 
     def __call__(self, maps: Maps) -> Tensor:
         """Return the features (n, at most `columns`)."""
+        return torch.cat([self._average(part) @ self.a for part in chunks(maps, IMAGES)]).flatten(1)
+
+    def _average(self, maps: Maps) -> Tensor:
+        """Return the averages of k1(x, landmarks) / cells, (n, cells^2, r)."""
         root = self.patches.norm(maps.norm).sqrt()
-        u = self.patches.multiply(maps.phi, self.filters)
-        self.how.dual.activate(u, None, reciprocal(root), root)
-        return (by_cell(u, self.cells).mean(2) @ self.a).flatten(1) / self.cells
+        inverse, out = reciprocal(root), []
+        for filters in self.filters.split(LANDMARKS):
+            u = self.patches.multiply(maps.phi, filters)
+            self.how.dual.activate(u, None, inverse, root)
+            side = u.shape[1] // self.cells, u.shape[2] // self.cells
+            out.append(F.avg_pool2d(planar(u), side).flatten(2).transpose(1, 2) / self.cells)
+        return torch.cat(out, 2)
 
 
 class AdaptiveHead:

@@ -178,7 +178,7 @@ class CNTKNystrom(ImageMethod):
         positions = shape[0] * shape[1]
         layers = positions * (4 * how.dim + 2 * how.landmarks)
         if self.trained == "last":
-            head = 2 * (positions >> 2 * pools) * (self.n_components // self.cells**2)
+            head = self.n_components
         else:
             head = 2 * (self._fitting(pools).dim * self.cells) ** 2
         return size * (max(layers, head) + self.n_components)
