@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ntkrun import machine
+from ntkrun.studies.base import best_time
 
 TRIALS = 3
 
@@ -35,13 +35,7 @@ class Result:
 
 def seconds(function: Callable[[], Any], trials: int = TRIALS) -> float:
     """Return the best of a few trials after one to warm up."""
-    function()
-    best = float("inf")
-    for _ in range(trials):
-        start = time.perf_counter()
-        function()
-        best = min(best, time.perf_counter() - start)
-    return best
+    return min(best_time(function, trials))
 
 
 def gemm_rate(dtype: torch.dtype = torch.float32) -> float:

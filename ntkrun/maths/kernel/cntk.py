@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ntkrun.maths.kernel import cntk_cpu
-from ntkrun.maths.kernel.arccos import SNAP_ULPS, kappa0, kappa1
+from ntkrun.maths.kernel.arccos import kappa0, kappa1
 from ntkrun.maths.kernel.gram import gram
 from ntkrun.maths.kernel.polynomial import Activation
 
@@ -64,10 +63,7 @@ class CNTK:
         same, dtype = self.padding == "same", x.numpy().dtype
         px, sx, rx = self._flat(x)
         py, sy, ry = (px, sx, rx) if y is x else self._flat(y)
-        poly = cntk_cpu.arcsin_coefficients().astype(dtype)
-        threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-        numba.set_num_threads(threads)
-        snap = dtype.type(1 - SNAP_ULPS * np.finfo(dtype).eps)
+        poly, snap, threads = cntk_cpu.compiled_settings(dtype)
         chunks = min(len(ix), 64 * threads)  # enough for an even share, few enough to reuse buffers
         out = np.empty(len(ix), np.float64)
         q, stride = self.filter_size, x.shape[2] + self.filter_size // 2

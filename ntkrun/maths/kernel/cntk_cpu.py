@@ -14,6 +14,9 @@ from functools import cache
 
 import numba as nb
 import numpy as np
+import torch
+
+from ntkrun.maths.kernel.arccos import SNAP_ULPS
 
 _FAST = {"contract", "reassoc", "nsz", "arcp"}
 
@@ -32,6 +35,14 @@ def arcsin_coefficients() -> np.ndarray:
 
     chebyshev = np.polynomial.chebyshev.Chebyshev.interpolate(quotient, 13)
     return chebyshev.convert(kind=np.polynomial.Polynomial).coef
+
+
+def compiled_settings(dtype: np.dtype) -> tuple[np.ndarray, np.floating, int]:
+    """Return arcsine coefficients, the cosine that counts as 1, and the threads, set to those of torch."""
+    threads = max(1, min(torch.get_num_threads(), nb.config.NUMBA_NUM_THREADS))
+    nb.set_num_threads(threads)
+    snap = dtype.type(1 - SNAP_ULPS * np.finfo(dtype).eps)
+    return arcsin_coefficients().astype(dtype), snap, threads
 
 
 def norms(x: np.ndarray, depth: int, filter_size: int, same: bool) -> list[np.ndarray]:

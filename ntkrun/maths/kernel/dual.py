@@ -9,12 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from ntkrun.maths.kernel import cntk_cpu, dual_cpu
-from ntkrun.maths.kernel.arccos import SNAP_ULPS, kappa0, kappa1
+from ntkrun.maths.kernel.arccos import kappa0, kappa1
 
 
 class Dual(Protocol):
@@ -54,7 +53,8 @@ class ReluDual:
             rows, none = u.view(-1, u.shape[-1]), u.new_empty(0, u.shape[-1])
             tangent = none if v is None else v.view(-1, v.shape[-1])
             along = [t.reshape(-1).numpy() for t in (inverse, root)]
-            dual_cpu.activate_rows(rows.numpy(), *along, tangent.numpy(), *_constants(u.dtype))
+            poly, snap, threads = cntk_cpu.compiled_settings(rows.numpy().dtype)
+            dual_cpu.activate_rows(rows.numpy(), *along, tangent.numpy(), poly, snap, 8 * threads)
             return
         cosine = u * inverse[..., None]
         u.copy_(kappa1(cosine) * root[..., None])
@@ -64,8 +64,9 @@ class ReluDual:
     def derivative(self, u: Tensor, inverse: Tensor) -> Tensor:
         """See Dual."""
         if u.device.type == "cpu":
-            rows = u.view(-1, u.shape[-1])
-            dual_cpu.derivative_rows(rows.numpy(), inverse.reshape(-1).numpy(), *_constants(u.dtype))
+            rows, along = u.view(-1, u.shape[-1]).numpy(), inverse.reshape(-1).numpy()
+            poly, snap, threads = cntk_cpu.compiled_settings(rows.dtype)
+            dual_cpu.derivative_rows(rows, along, poly, snap, 8 * threads)
             return u
         return kappa0(u * inverse[..., None])
 
@@ -108,13 +109,3 @@ class GaussDual:
 def dual(name: str, sharpness: float) -> ReluDual | GaussDual:
     """Return the dual activation called "relu" or "gauss"."""
     return ReluDual() if name == "relu" else GaussDual(sharpness)
-
-
-def _constants(dtype: torch.dtype) -> tuple[np.ndarray, np.floating, int]:
-    import numba
-
-    real = np.float32 if dtype == torch.float32 else np.float64
-    threads = max(1, min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
-    numba.set_num_threads(threads)
-    poly = cntk_cpu.arcsin_coefficients().astype(real)
-    return poly, real(1 - SNAP_ULPS * np.finfo(real).eps), 8 * threads

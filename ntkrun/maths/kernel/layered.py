@@ -50,9 +50,9 @@ class LayeredCNTK:
 
     def pairs(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
         """Return Theta(x[ix[p]], y[iy[p]]) for all p, shape (len(ix),)."""
-        norms_x, norms_y = (
-            {int(i): self._norms(z[i]) for i in np.unique(at)} for z, at in ((x, ix), (y, iy))
-        )
+        norms_x = {int(i): self._norms(x[i]) for i in np.unique(ix)}
+        norms_y = norms_x if y is x else {}
+        norms_y |= {int(j): self._norms(y[j]) for j in np.unique(iy) if int(j) not in norms_y}
         out = [self._pair(x[i], y[j], norms_x[int(i)], norms_y[int(j)]) for i, j in zip(ix, iy, strict=True)]
         return torch.stack(out) if out else x.new_empty(0)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from operator import itemgetter
 
 import torch
 import torch.nn.functional as F
@@ -39,6 +40,10 @@ class Maps:
     phi: Tensor
     psi: Tensor | None
 
+    def tangent(self, phi: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Return what becomes of psi: None stays, where it is phi it is the new one, else `change` of it."""
+        return phi if self.psi is self.phi else None if self.psi is None else change(self.psi)
+
 
 @dataclass(frozen=True)
 class Fitting:
@@ -66,8 +71,7 @@ def chunks(maps: Maps, size: int = 32) -> Iterator[Maps]:
     for start in range(0, len(maps.norm), size):
         cut = slice(start, start + size)
         phi = maps.phi[cut]
-        psi = phi if maps.psi is maps.phi else None if maps.psi is None else maps.psi[cut]
-        yield Maps(maps.norm[cut], phi, psi)
+        yield Maps(maps.norm[cut], phi, maps.tangent(phi, itemgetter(cut)))
 
 
 def passed(layer: Callable[[Maps], Maps], maps: Maps) -> Maps:
@@ -158,8 +162,8 @@ class Pool:
         before = self._mean(maps.phi.square().sum(-1, keepdim=True))[..., 0]
         phi = self._mean(maps.phi)
         ratio = phi.square().sum(-1) * reciprocal(before)
-        psi = phi if maps.psi is maps.phi else None if maps.psi is None else self._mean(maps.psi)
-        return Maps(self._mean(maps.norm[..., None])[..., 0] * ratio, phi, psi)
+        norm = self._mean(maps.norm[..., None])[..., 0] * ratio
+        return Maps(norm, phi, maps.tangent(phi, self._mean))
 
     def _mean(self, z: Tensor) -> Tensor:
         return F.avg_pool2d(planar(z), 2).permute(0, 2, 3, 1)
@@ -189,16 +193,10 @@ class Act:
         sample = Sample(self.patches, maps, self.how.candidates, self.stream)
         k1 = sample.outer_root * self.how.dual.first(sample.cosine)
         kt = None if sample.theta is None else sample.theta * self.how.dual.second(sample.cosine) + k1
-        z = choose(k1 if kt is None else kt, min(self.how.landmarks, len(k1)), self.stream.generator())
-        dtype = maps.phi.dtype
-
-        def directions(k: Tensor) -> Tensor:
-            mine = nystrom(k[z][:, z], k[:, z], self.how.dim)
-            return (sample.root[z, None] * mine).to(dtype)
-
-        self.phi_filters, self.psi_filters = sample.filters(z, dtype)
-        self.a = directions(k1)
-        self.b = None if kt is None else directions(kt)
+        z = choose(k1 if kt is None else kt, self.how.landmarks, self.stream.generator())
+        self.phi_filters, self.psi_filters = sample.filters(z, maps.phi.dtype)
+        self.a = sample.directions(k1, z, self.how.dim).to(maps.phi.dtype)
+        self.b = None if kt is None else sample.directions(kt, z, self.how.dim).to(maps.phi.dtype)
 
     def __call__(self, maps: Maps) -> Maps:
         """Return the maps behind it."""
@@ -206,10 +204,9 @@ class Act:
         root = norm.sqrt()
         u = self.patches.multiply(maps.phi, self.phi_filters)
         v = None
-        if maps.psi is maps.phi and self.psi_filters is not None:
-            v = u.clone()  # the landmarks' filters are the same too
-        elif self.psi_filters is not None and maps.psi is not None:
-            v = self.patches.multiply(maps.psi, self.psi_filters)
+        if self.psi_filters is not None and maps.psi is not None:
+            # where psi is phi, the landmarks' filters are the same too
+            v = u.clone() if maps.psi is maps.phi else self.patches.multiply(maps.psi, self.psi_filters)
         self.how.dual.activate(u, v, reciprocal(root), root)
         phi = u @ self.a
         psi = v @ self.b if v is not None and self.b is not None else phi if self.tangent else None
@@ -227,14 +224,17 @@ class Sample:
         index = some(len(norm), candidates, stream.child("candidates")).to(norm.device)
         self.patches = patches
         self.root = norm[index].sqrt()
-        self.u = patches.take(maps.phi, index)
         inverse = reciprocal(self.root)
-        self.unit = self.u * inverse[:, None]
+        self.unit = patches.take(maps.phi, index) * inverse[:, None]
         self.cosine = self.unit @ self.unit.T
         self.cosine.fill_diagonal_(1.0)  # the features leave a little out of the norm
         self.outer_root = torch.outer(self.root, self.root)
         self.v = None if maps.psi is None else patches.take(maps.psi, index) * inverse[:, None]
         self.theta = None if self.v is None else (self.v @ self.v.T) * self.outer_root
+
+    def directions(self, k: Tensor, z: Tensor, dim: int) -> Tensor:
+        """Return the Nystrom map (r, dim) of a kernel k (s, s) with the norms in it, for filters without."""
+        return self.root[z, None] * nystrom(k[z][:, z], k[:, z], dim)
 
     def filters(self, z: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
         """Return the landmarks z as filters of phi and psi, divided by the root of their norm."""

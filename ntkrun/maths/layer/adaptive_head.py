@@ -3,7 +3,9 @@
 tangent part        mean over positions of psi (x) f'-features: one exact batched matrix product, whose
                     entries that vary most between images of the sample are the columns
 activation part     mean over positions of k1(x, landmarks), which is linear, so the matrix that makes
-                    features of it is applied once an image and many landmarks are cheap
+                    features of it is applied once a cell and many landmarks are cheap
+
+Averages are taken over each of cells x cells parts of the image; 1 is global average pooling.
 """
 
 from __future__ import annotations
@@ -54,14 +56,14 @@ class TangentPart:
         sample = Sample(self.conv.patches, maps, self.how.candidates, self.stream)
         assert sample.theta is not None, "the tangent part of a head needs psi"
         dot = self.how.dual.second(sample.cosine)
-        z = choose(sample.theta * dot, min(self.how.landmarks, len(dot)), self.stream.generator())
+        z = choose(sample.theta * dot, self.how.landmarks, self.stream.generator())
         self.filters, _ = sample.filters(z, maps.phi.dtype)
         self.a = nystrom(dot[z][:, z], dot[:, z], self.how.dim).to(maps.phi.dtype)
         self.kept = None
-        total, square = torch.zeros(1), torch.zeros(1)
+        total = square = maps.phi.new_zeros((), dtype=torch.float64)
         for part in chunks(maps):
             z = self(part).to(torch.float64)
-            total, square = z.sum(0) + total.to(z), z.square().sum(0) + square.to(z)
+            total, square = total + z.sum(0), square + z.square().sum(0)
         spread = square - total.square() / len(maps.norm)
         self.kept = spread.argsort(descending=True, stable=True)[: self.columns]
 
@@ -89,10 +91,9 @@ class ActivationPart:
         """Choose landmarks from the maps of a sample."""
         sample = Sample(self.patches, replace(maps, psi=None), self.how.candidates, self.stream)
         k1 = sample.outer_root * self.how.dual.first(sample.cosine)
-        z = choose(k1, min(self.how.landmarks, len(k1)), self.stream.generator())
+        z = choose(k1, self.how.landmarks, self.stream.generator())
         self.filters, _ = sample.filters(z, maps.phi.dtype)
-        mine = nystrom(k1[z][:, z], k1[:, z], self.how.dim)
-        self.a = (sample.root[z, None] * mine).to(maps.phi.dtype)
+        self.a = sample.directions(k1, z, self.how.dim).to(maps.phi.dtype)
 
     def __call__(self, maps: Maps) -> Tensor:
         """Return the features (n, at most `columns`)."""

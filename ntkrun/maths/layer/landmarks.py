@@ -17,11 +17,12 @@ FLOOR = 1e-6
 
 
 def choose(gram: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """Return `count` distinct row numbers by randomly pivoted Cholesky, int64 on the CPU.
+    """Return `count` distinct row numbers, or all there are, by randomly pivoted Cholesky, int64 on the CPU.
 
-    gram (s, s) float64, the kernel between all candidates, of which `count` <= s are taken.
+    gram (s, s) float64, the kernel between all candidates.
     Candidates that are explained already fill up the number where the kernel has a lower rank.
     """
+    count = min(count, len(gram))
     left = gram.diagonal().clone()
     factor = gram.new_zeros(len(gram), count)
     taken: list[int] = []
