@@ -23,6 +23,7 @@ METHODS = {
     "grad_rf": ("ntkrun.maths.method.grad_rf", "GradientFeatures"),
     "ntk_random_features": ("ntkrun.maths.method.ntk_random_features", "NTKRandomFeatures"),
     "ntk_sketch": ("ntkrun.maths.method.ntk_sketch", "NTKSketch"),
+    "random_patches": ("ntkrun.maths.method.random_patches", "RandomPatches"),
     "raw": ("ntkrun.maths.method.raw", "Raw"),
     "rff": ("ntkrun.maths.method.rff", "RandomFourierFeatures"),
 }

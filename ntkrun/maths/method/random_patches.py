@@ -1,0 +1,146 @@
+"""Thresholded responses to random patches of the training images, averaged over parts of the image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.errors import DataError, must_be
+from ntkrun.maths.layer.adaptive import Patches
+from ntkrun.maths.layer.conv import reciprocal
+from ntkrun.maths.layer.threshold import average_both_sides
+from ntkrun.maths.method.base import DTYPES, Method
+from ntkrun.maths.rng import Stream
+
+# so many at a time: responses of 32 x 32 positions then stay in the cache
+IMAGES, FILTERS = 4, 512
+
+
+class RandomPatches(Method):
+    """A one-layer convolutional network whose weights are patches: not a tangent kernel, but hard to beat.
+
+    For a patch p of the image and a weight w, both of norm one, the features are the averages over each
+    part of the image of relu(w.p - threshold) and relu(-w.p - threshold) (Coates and Ng 2011; Recht et al.
+    2019). The weights are drawn from the patches of the training images that `fit` sees, so that the features
+    have, in expectation over the draw, the kernel of all those patches. Wants `dataset.preprocess=zca`.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns (`feature_dim` of a run); a patch takes 2 cells^2 of them, what is left over is zero.
+    filter_size : int
+        Side of the patches; there is no padding.
+    threshold : float
+        In [0, 1); what is below counts as unlike.
+    cells : int
+        Averages are taken over cells x cells parts of the image.
+    sample_images : int
+        Training images that patches are drawn from.
+    random_state : int
+        Of the draw.
+    device, dtype : str
+    """
+
+    def __init__(
+        self,
+        n_components: int = 1024,
+        *,
+        filter_size: int = 3,
+        threshold: float = 0.25,
+        cells: int = 2,
+        sample_images: int = 2048,
+        random_state: int = 0,
+        device: str = "cpu",
+        dtype: str = "float32",
+    ):
+        self.n_components = n_components
+        self.filter_size = filter_size
+        self.threshold = threshold
+        self.cells = cells
+        self.sample_images = sample_images
+        self.random_state = random_state
+        self.device = device
+        self.dtype = dtype
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        me = type(self).__name__
+        out = super().problems()
+        out += checks.integer(me, "filter_size", self.filter_size, 1)
+        out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
+        out += checks.integer(me, "sample_images", self.sample_images, 1, 1 << 16)
+        out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
+        if self.threshold != 0:
+            out += checks.real(me, "threshold", self.threshold, 0, 1)
+        least = 16 if out else max(16, 2 * self.cells**2)
+        return out + checks.integer(me, "n_components (feature_dim)", self.n_components, least, 1 << 24)
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows that `fit` wants to see."""
+        return self.sample_images
+
+    def fitted(self) -> list[Tensor]:
+        """Return the patches."""
+        return [self._filters]
+
+    def _draw(self, X: Any) -> None:
+        shape, q = self.input_shape_, self.filter_size
+        me = type(self).__name__
+        if len(shape) != 3:
+            got = f"rows of shape {shape}"
+            raise DataError(must_be("X", me, "images (n, H, W, C)", got, "Use an image data set."))
+        if min(shape[:2]) < q + self.cells - 1:
+            need = f"at least {q + self.cells - 1} x {q + self.cells - 1} pixels"
+            raise DataError(must_be("X", me, need, f"{shape[0]} x {shape[1]}", "Use smaller patches."))
+        self._patches = Patches(q, same=False)
+        self._sample = self._tensor(X)
+        per_image = (shape[0] - q + 1) * (shape[1] - q + 1)
+        count = self.n_components // (2 * self.cells**2)
+        generator = Stream(self.random_state).child("random_patches").generator()
+        drawn = torch.randint(0, len(self._sample) * per_image, (count,), generator=generator)
+        self._filters = self._unit_filters(drawn)
+
+    def _unit_filters(self, index: Tensor) -> Tensor:
+        rows = self._patches.take(self._sample, index.to(self._sample.device))
+        rows = rows * reciprocal(rows.norm(dim=1))[:, None]
+        return self._patches.filters(rows, DTYPES[self.dtype])
+
+    def _features(self, batch: Tensor) -> Tensor:
+        z = self._responses(batch, self._filters)
+        return torch.nn.functional.pad(z, (0, self.n_components - z.shape[1]))
+
+    def _responses(self, batch: Tensor, filters: Tensor) -> Tensor:
+        """Return the features of given weights, (n, 2 cells^2 len(filters))."""
+        out = []
+        for part in batch.split(IMAGES):
+            inverse = reciprocal(self._patches.norm(part.square().sum(-1)).sqrt())
+            blocks = []
+            for some in filters.split(FILTERS):
+                u = self._patches.multiply(part, some)
+                blocks.append(average_both_sides(u, inverse, self.threshold, self.cells))
+            out.append(torch.cat(blocks, 2).flatten(1))
+        return torch.cat(out) / (self.cells * len(filters) ** 0.5)
+
+    def kernel(self, X: Any, Y: Any = None) -> Any:
+        """Return the kernel (n, m) of all patches of the sample, to which the features' kernel converges."""
+        x = self._tensor(X)
+        y = x if Y is None else self._tensor(Y)
+        h, w = (side - self.filter_size + 1 for side in self.input_shape_[:2])
+        total = 0.0
+        every = torch.arange(len(self._sample) * h * w)
+        with torch.inference_mode():
+            for index in every.split(FILTERS * 8):
+                filters = self._unit_filters(index)
+                total = total + len(index) * (self._responses(x, filters) @ self._responses(y, filters).T)
+        out = total / len(every)
+        return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of a row in flight: its responses to a block of patches, and its features."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        return size * (shape[0] * shape[1] * FILTERS + 2 * self.n_components)
