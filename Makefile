@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all lint types check bench ui clean
+.PHONY: help setup run test test-all test-faults lint types check bench ui clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -21,15 +21,19 @@ $(STAMP): pyproject.toml constraints.txt
 run: $(STAMP) ## the main job on embedded data; ARGS="dataset=cifar10 ..." for another
 	$(BIN)/ntkrun $(ARGS)
 
-ui: $(STAMP) ## compare runs in the browser, on this machine only
-	$(BIN)/mlflow ui --host 127.0.0.1 --port $${PORT:-5000} \
-	  --backend-store-uri "sqlite:///$$(realpath -m "$${NTKRUN_OUTPUT_DIR:-outputs}")/mlflow.db"
+ui: $(STAMP) ## compare runs in the browser, on this machine only; ARGS="DIR --port N"
+	$(BIN)/ntkrun ui $(ARGS)
 
 test: $(STAMP) ## the test suite
 	$(BIN)/pytest $(ARGS)
 
 test-all: $(STAMP) ## the suite with its slow part
 	$(BIN)/pytest -m "" $(ARGS)
+
+test-faults: $(STAMP) ## all kills, errors, damages and bad inputs of tests/faults; an hour or two
+	rm -f outputs/faults.jsonl; mkdir -p outputs
+	NTKRUN_FAULTS=full NTKRUN_FAULTS_RECORD=$(CURDIR)/outputs/faults.jsonl $(BIN)/pytest -m "" --timeout 7200 tests/faults $(ARGS)
+	$(BIN)/python scripts/reliability.py outputs/faults.jsonl docs/reliability.md
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .

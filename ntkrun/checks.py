@@ -35,6 +35,11 @@ def real(owner: str, name: str, value: object, low: float, high: float = math.in
     return [must_be(name, owner, f"a finite number {reach}", value)]
 
 
+def boolean(owner: str, name: str, value: object) -> list[str]:
+    """Check that `value` is true or false."""
+    return [] if isinstance(value, bool) else [must_be(name, owner, "true or false", value)]
+
+
 def choice(owner: str, name: str, value: object, allowed: Sequence[str]) -> list[str]:
     """Check that `value` is one of the allowed words."""
     if value in allowed:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
     from ntkrun.maths.method.base import Method
     from ntkrun.stages.regress import Ridge
+    from ntkrun.stages.track import Tracker
 
 BASELINES = ("auto", "exact", "estimate", "none")
 
@@ -30,20 +31,22 @@ class RunConfig:
     baseline: str
     shard_rows: int
     output_dir: Path
-    tracking_uri: str
-    tracking_experiment: str
+    tracker: Tracker
+    skip_finished: bool
+    sweep: Path | None
     study: str | None
     study_size: dict[str, int]
     record: dict[str, Any]
 
 
-def build(record: dict[str, Any]) -> RunConfig:
-    """Return the checked objects for a resolved configuration.
+def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
+    """Return the checked objects for a resolved configuration; `sweep` is the folder of its sweep.
 
     Raises ConfigError that lists every problem found, MachineError for a device that is not there.
     """
     from ntkrun.maths.method.base import torch_device
     from ntkrun.stages.regress import Ridge
+    from ntkrun.stages.track import Tracker
 
     problems: list[str] = []
     source = _make(datasets.get, record["dataset"], problems)
@@ -55,6 +58,7 @@ def build(record: dict[str, Any]) -> RunConfig:
         problems += checks.choice("ntkrun", "study", record["study"], STUDIES)
         for key, low in (("rows", 4), ("trials", 1), ("feature_dim", 512)):
             problems += checks.integer("study_size", key, record["study_size"][key], low)
+    problems += checks.boolean("ntkrun", "skip_finished", record["skip_finished"])
     for key in ("output_dir", "device"):
         if not isinstance(record[key], str) or not record[key] or "\0" in str(record[key]):
             problems += checks.choice("ntkrun", key, record[key], ["a non-empty string"])
@@ -62,7 +66,6 @@ def build(record: dict[str, Any]) -> RunConfig:
         raise ConfigError(" ".join(problems))
     torch_device(record["device"])
     output_dir = Path(record["output_dir"]).expanduser().absolute()
-    uri = record["tracking"]["uri"] or f"sqlite:///{output_dir / 'mlflow.db'}"
     return RunConfig(
         source=source,
         method=method,
@@ -71,8 +74,9 @@ def build(record: dict[str, Any]) -> RunConfig:
         baseline=record["baseline"],
         shard_rows=record["shard_rows"],
         output_dir=output_dir,
-        tracking_uri=uri,
-        tracking_experiment=record["tracking"]["experiment"],
+        tracker=Tracker.of(record, output_dir),
+        skip_finished=record["skip_finished"],
+        sweep=sweep,
         study=record["study"],
         study_size=record["study_size"],
         record=record,

@@ -19,16 +19,13 @@ log = logging.getLogger(__name__)
 def run(config: RunConfig) -> dict[str, Any]:
     """Do the run, or the study, and return its result, the content of result.json."""
     machine.reset_peak_rss()
-    with RunFolder(config.output_dir) as folder:
+    with RunFolder(config.output_dir, config.sweep) as folder:
         split = data.run(config.source)
         work = _experiment if config.study is None else _study
         result = work(config, split, folder)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
-        artifacts = config.output_dir / "mlartifacts"
-        result["mlflow/run_id"] = track.publish(
-            folder.path, config.tracking_uri, config.tracking_experiment, artifacts
-        )
+        result["mlflow/run_id"] = track.publish(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
 
@@ -47,7 +44,13 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     reference, exact = method.reference(), None
     if reference is not None:
         exact = baseline.run(config.baseline, split, reference, config.solver, root, config.shard_rows)
+    error = (
+        None
+        if exact is None or reference is None
+        else baseline.kernel_error(features, split, reference, exact)
+    )
     result = _result(config, split, features, fit, scores, exact, peak, time.perf_counter() - wall)
+    result |= {} if error is None else {"kernel/error": error}
     lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
     folder.write("lambda_path.json", lambda_path)
     figures.draw(path / "figures", fit, scores, split.class_names, result)
@@ -122,6 +125,7 @@ def _result(
         "cache/shards_reused": features.reused,
         "n_train": split.n_train,
         "n_test": len(split.test.y),
+        "kind": method.kind,
         "feature_dim": columns,
         "data_sha256": split.sha256,
         "features_key": features.store.folder.name,

@@ -1,153 +1,81 @@
-"""A table and a picture from run folders: what a sweep found, for docs/results/.
+"""A table and pictures from run folders, for docs/results/.
 
-    python scripts/table.py runs=outputs/runs dataset=cifar10 out=docs/results/table1_cifar10
+    python scripts/table.py outputs --experiment table1_cifar10 --out docs/results/table1_cifar10
 
-Every number comes from the folders' result.json; runs that differ in the seed alone share a line, mean
-(standard deviation). `rows=50000` keeps only runs on that many training images.
+Every number comes from the folders' result.json; runs that differ in the seed alone share a line. The same
+collecting and drawing as in `ntkrun report`, as Markdown and PNG instead of one page.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import sys
-from collections import defaultdict
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
+from ntkrun.errors import NtkrunError
+from ntkrun.report.charts import figures
+from ntkrun.report.collect import Line, Sheet, runs_of, sheets
+from ntkrun.report.page import machines
 from ntkrun.stages.baseline import human
 
-IGNORED = {"name", "n_components", "random_state", "device", "dtype", "sketch_dim"}
 
-
-def finished(root: Path, dataset: str, rows: int | None) -> list[dict[str, Any]]:
-    """Return result and configuration of every finished run of a data set."""
-    out = []
-    for path in sorted(root.glob("*/result.json")):
-        result = json.loads(path.read_text())
-        config = json.loads((path.parent / "config.json").read_text())
-        examples = len_of(config, result)
-        if result["dataset"] == dataset and "test/accuracy" in result and rows in (None, examples):
-            out.append({"result": result, "config": config, "folder": path.parent})
-    return out
-
-
-def len_of(config: dict[str, Any], result: dict[str, Any]) -> int:
-    """Return the number of training examples, mirror images not counted."""
-    views = 2 if config["dataset"].get("augment") == "flip" else 1
-    return result["n_train"] // views
-
-
-def label(config: dict[str, Any]) -> str:
-    """Return the method with what is not at its default."""
-    words = [config["method"]["name"]]
-    layers = config["method"].get("layers")
-    if layers:
-        words.append(f"{layers.count('conv')} conv, {layers.count('pool')} pool")
-    for key in ("degree", "depth", "trained"):
-        default = {"degree": 2, "depth": 3, "trained": "inner"}[key]
-        if config["method"].get(key, default) != default and not (key == "depth" and layers):
-            words.append(f"{key} {config['method'][key]}")
-    for key, plain in (("preprocess", "standardize"), ("augment", "none")):
-        if config["dataset"].get(key, plain) != plain:
-            words.append(config["dataset"][key])
-    return ", ".join(words)
-
-
-def lines(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return one line for all seeds of a configuration, sorted by name and size."""
-    groups = defaultdict(list)
-    for run in runs:
-        groups[label(run["config"]), run["result"]["feature_dim"]].append(run["result"])
-    out = []
-    for (name, dim), results in sorted(groups.items()):
-        mean = {
-            key: float(np.mean([r[key] for r in results if key in r])) for key in results[0] if key in NUMBERS
-        }
-        out.append({"name": name, "dim": dim, "seeds": len(results), **mean})
-        out[-1]["spread"] = float(np.std([r["test/accuracy"] for r in results]))
-        out[-1]["kind"] = results[0].get("exact/time_kind", "-")
-    return out
-
-
-NUMBERS = (
-    "test/accuracy",
-    "time/featurize_s",
-    "time/solve_s",
-    "time/total_s",
-    "memory/peak_rss_mb",
-    "speedup",
-)
-
-
-def markdown(title: str, command: str, about: str, table: list[dict[str, Any]]) -> str:
-    """Return the page."""
+def markdown(sheet: Sheet, command: str) -> str:
+    """Return the page of one data set."""
+    first = sheet.lines[0].runs[0].result
+    (where, packages, _), *others = machines([run for line in sheet.lines for run in line.runs])
+    mixed = "; and others" if others else ""
     text = [
-        f"# {title}",
+        f"# {sheet.dataset}: {first['n_train']:,} training rows, {first['n_test']:,} test rows",
         "",
-        f"`{command}`, {about}.",
-        "Exact times are extrapolated unless they say measured.",
+        f"`{command}`. {where}; {packages}{mixed}.",
+        "± is one standard deviation over seeds or folds; times are featurizing, solving and predicting;",
+        "speed-ups are over the exact kernel.",
         "",
     ]
-    text += ["| method | feature_dim | test accuracy | featurize | solve | total | over exact | peak MiB |"]
-    text += ["|---|---|---|---|---|---|---|---|"]
-    for row in table:
-        spread = f" ({100 * row['spread']:.1f}, {row['seeds']} seeds)" if row["seeds"] > 1 else ""
-        speed = f"{row['speedup']:,.0f} x, {row['kind']}" if "speedup" in row else "-"
-        times = " | ".join(human(row[f"time/{k}_s"]) for k in ("featurize", "solve", "total"))
-        text.append(
-            f"| {row['name']} | {row['dim']} | {100 * row['test/accuracy']:.1f} %{spread} | {times} "
-            f"| {speed} | {row['memory/peak_rss_mb']:,.0f} |"
-        )
+    keys = [key.removeprefix("method.").removeprefix("dataset.") for key in sheet.keys]
+    head = [*keys, f"test {sheet.metric}", "runs", "featurize", "solve", "total", "over exact", "peak MiB"]
+    text += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    text += ["| " + " | ".join(cells(line, sheet)) + " |" for line in sheet.lines]
     return "\n".join(text) + "\n"
 
 
-def draw(title: str, table: list[dict[str, Any]], path: Path) -> None:
-    """Write accuracy against time and against feature_dim."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
-    figure, grid = plt.subplots(1, 2, figsize=(12, 4.6), dpi=120, sharey=True)
-    for i, name in enumerate(dict.fromkeys(row["name"] for row in table)):
-        mine = [row for row in table if row["name"] == name]
-        accuracy = [100 * row["test/accuracy"] for row in mine]
-        grid[0].semilogx(
-            [row["time/total_s"] / 60 for row in mine], accuracy, "o-", color=f"C{i}", label=name
-        )
-        grid[1].semilogx([row["dim"] for row in mine], accuracy, "o-", color=f"C{i}", label=name)
-    grid[0].set(xlabel="minutes: featurize, solve, predict", ylabel="test accuracy, %", title=title)
-    grid[1].set(xlabel="feature_dim", title="the same by size")
-    for axes in grid:
-        axes.grid(alpha=0.3, which="both")
-    grid[1].legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+def cells(line: Line, sheet: Sheet) -> list[str]:
+    """Return the cells of a line."""
+    score = f"{line.score:.4f}" + (f" ± {line.spread:.4f}" if len(line.runs) > 1 else "")
+    times = [human(line.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")]
+    speed = "-"
+    if "speedup" in line.numbers:
+        speed = f"{line.numbers['speedup']:,.0f} x, {line.runs[0].result['exact/time_kind']}"
+    varied = [str(line.varied.get(key, "-")) for key in sheet.keys]
+    return [*varied, score, str(len(line.runs)), *times, speed, f"{line.numbers['memory/peak_rss_mb']:,.0f}"]
 
 
 def main(words: list[str]) -> int:
-    """Write <out>.md and <out>.png and return the exit code."""
-    options = {"runs": "outputs/runs", "dataset": "cifar10", "rows": "", "out": "docs/results/table"}
-    options |= dict(word.split("=", 1) for word in words)
-    runs = finished(
-        Path(options["runs"]), options["dataset"], int(options["rows"]) if options["rows"] else None
+    """Write <out>.md and <out>_<picture>.png and return the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    if not runs:
-        print(f"no finished run on {options['dataset']} in {options['runs']}.", file=sys.stderr)
-        return 3
-    environment = json.loads((runs[0]["folder"] / "environment.json").read_text())
-    about = (
-        f"{environment['cpu']}, {environment['threads']} threads, torch {environment['packages']['torch']}"
-    )
-    title = f"{options['dataset']}: {len_of(runs[0]['config'], runs[0]['result']):,} training images"
-    table, out = lines(runs), Path(options["out"])
+    parser.add_argument("folder", help="output_dir of the runs, or a sweep's folder")
+    parser.add_argument("--experiment", help="only runs with this tracking.experiment")
+    parser.add_argument("--dataset", help="only runs on this data set")
+    parser.add_argument("--out", required=True, help="file name without its ending")
+    options = parser.parse_args(words)
+    try:
+        found = sheets(runs_of(Path(options.folder).absolute(), options.experiment))
+    except NtkrunError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    found = [sheet for sheet in found if options.dataset in (None, sheet.dataset)]
+    if len(found) != 1:
+        print(f"runs on {[sheet.dataset for sheet in found]}: name one with --dataset.", file=sys.stderr)
+        return 2
+    out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = markdown(title, f"python scripts/table.py {' '.join(words)}", about, table)
+    text = markdown(found[0], f"python scripts/table.py {' '.join(words)}")
+    for name, _, figure in figures(found[0]):
+        figure.savefig(f"{out}_{name}.png", bbox_inches="tight", dpi=120)
+        text += f"\n![{name}]({out.name}_{name}.png)\n"
     out.with_suffix(".md").write_text(text)
-    draw(title, table, out.with_suffix(".png"))
     print(text)
     return 0
 

@@ -112,7 +112,16 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
         assert result["test/accuracy"] > (0.6 if name == "cifar10_patches" else 0.8)
 
 
-LEFT_TO_RIGHT = ["maths", "datasets store", "stages", "pipeline", "cli"]
+LEFT_TO_RIGHT = [
+    "maths",
+    "datasets store",
+    "stages",
+    "pipeline report sweep",
+    "commands",
+    "helptext",
+    "launch",
+    "cli",
+]
 OUTSIDE_MATHS = ("hydra", "omegaconf", "mlflow", "h5py", "pooch", "matplotlib", "rich", "filelock")
 
 

@@ -14,6 +14,7 @@ DATASETS = {
     "digits": ("ntkrun.datasets.digits", "Digits"),
     "cifar10": ("ntkrun.datasets.cifar10", "Cifar10"),
     "csv": ("ntkrun.datasets.csv", "Csv"),
+    "idx": ("ntkrun.datasets.idx", "Idx"),
     "npz": ("ntkrun.datasets.npz", "Npz"),
 }
 

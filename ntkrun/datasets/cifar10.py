@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +9,9 @@ import numpy as np
 
 from ntkrun.datasets.archive import read_members, read_pickled_arrays
 from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.errors import DataError, NetworkError, must_be
-
-log = logging.getLogger(__name__)
+from ntkrun.errors import DataError, must_be
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD, ROWS = 3073, 10_000
@@ -53,48 +49,7 @@ class Cifar10(DataSource):
             if not path.exists():
                 raise DataError(must_be("path", "Cifar10", "an existing archive or folder", str(path)))
             return path
-        known = {m["url"].rsplit("/", 1)[-1]: m["hash"] for m in self.mirrors}
-        folder = self.cache()
-        for name, expected in known.items():
-            if (folder / name).is_file():
-                if _hash(folder / name, expected) == expected:
-                    return folder / name
-                raise DataError(
-                    f"{folder / name} has another checksum than the published archive ({expected}). "
-                    f"If you trust it, name it: dataset.path={folder / name}."
-                )
-        return self._download(folder)
-
-    def _download(self, folder: Path) -> Path:
-        import pooch
-        import requests
-
-        if os.environ.get("NTKRUN_OFFLINE"):
-            raise NetworkError(
-                f"CIFAR-10 is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE."
-            )
-        errors = []
-        for mirror in self.mirrors:
-            name = mirror["url"].rsplit("/", 1)[-1]
-            try:
-                log.info("downloading %s to %s", mirror["url"], folder)
-                get = pooch.HTTPDownloader(timeout=30, progressbar=False)
-                return Path(
-                    pooch.retrieve(mirror["url"], mirror["hash"], fname=name, path=folder, downloader=get)
-                )
-            except (requests.RequestException, ValueError, OSError) as error:
-                errors.append(f"{mirror['url']}: {type(error).__name__}")
-                log.debug("mirror failed", exc_info=True)
-        raise NetworkError(
-            f"CIFAR-10 could not be downloaded ({'; '.join(errors) or 'no mirrors'}). "
-            f"Put cifar-10-binary.tar.gz into {folder}, or set dataset.path=FILE."
-        )
-
-
-def _hash(path: Path, like: str) -> str:
-    kind = like.split(":", 1)[0]
-    with path.open("rb") as file:
-        return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"
+        return obtain("CIFAR-10", self.mirrors, self.cache())
 
 
 def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -1,7 +1,8 @@
-"""A table in a .csv or .csv.gz file: the user's own, or a public regression set."""
+"""A table in a .csv, .csv.gz or .zip file: the user's own, or a public regression set."""
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,45 +16,68 @@ from ntkrun.errors import DataError, must_be
 
 @dataclass(frozen=True, kw_only=True)
 class Csv(DataSource):
-    """Numbers with a header line; one column is the target, the others are inputs.
+    """Numbers, mostly with a header line; one column is the target, the others are inputs.
 
-    The rows are permuted and a share is set aside as the test part.
+    The rows are permuted, and a share or one of several folds is set aside as the test part.
 
     Parameters
     ----------
     path : str
         A file name; `file` of it is looked for in data_dir where path is not set.
     target : str or None
-        Name of the target column; None takes the last.
+        Name of the target column; None takes the last. Without a header columns are called "0", "1", ...
     task : {"regression", "classification"}
         Classification wants integer labels 0..k-1.
     test_fraction : float
+        Share of the rows that are the test part; not looked at where `fold` is set.
+    folds : int
+    fold : int or None
+        The test part is fold number `fold` of `folds`, for cross-validation.
+    header : bool
+        Whether the first line names the columns.
     file : str or None
         File name inside data_dir.
+    source : str or None
+        Where to get the file, for the message that it is not there.
     """
 
     path: str | None = None
     target: str | None = None
     task: str = "regression"
     test_fraction: float = 0.2
+    folds: int = 4
+    fold: int | None = None
+    header: bool = True
     file: str | None = None
+    source: str | None = None
 
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         out = super().problems()
         out += checks.choice("Csv", "task", self.task, ("regression", "classification"))
         out += checks.real("Csv", "test_fraction", self.test_fraction, 0, 0.9)
+        out += checks.integer("Csv", "folds", self.folds, 2, 1000)
+        if self.fold is not None and not out:
+            out += checks.integer("Csv", "fold", self.fold, 0, self.folds - 1)
+        out += checks.boolean("Csv", "header", self.header)
         if not self.path and not self.file:
-            out.append(must_be("path", "Csv", "a .csv or .csv.gz file", self.path, "Set dataset.path=FILE."))
+            out.append(
+                must_be("path", "Csv", "a .csv, .csv.gz or .zip file", self.path, "Set dataset.path=FILE.")
+            )
         return out
 
     def load(self) -> Split:
         """Return the split; DataError for a file that is not a table of finite numbers."""
         path = Path(self.path).expanduser() if self.path else self.cache() / str(self.file)
         if not path.is_file():
-            raise DataError(must_be("path", "Csv", "an existing file", str(path), "Set dataset.path=FILE."))
-        columns, values = _read(path)
-        target = self.target or columns[-1]
+            remedy = (
+                f"Get it from {self.source} and set dataset.path=FILE."
+                if self.source
+                else "Set dataset.path=FILE."
+            )
+            raise DataError(must_be("path", "Csv", "an existing file", str(path), remedy))
+        columns, values = _read(path, self.header)
+        target = columns[-1] if self.target is None else str(self.target)
         if target not in columns or len(columns) < 2:
             raise DataError(
                 must_be("target", "Csv", "a column besides others: " + ", ".join(columns), target)
@@ -68,20 +92,24 @@ class Csv(DataSource):
             classes = max(2, int(y.max()) + 1)
         # the permutation that sets the test part aside is another than the one inside train
         order = np.random.default_rng(self.split_seed + 1).permutation(len(y))
-        cut = round((1 - self.test_fraction) * len(y))
-        train, test = order[:cut], order[cut:]
-        name = path.name.removesuffix(".gz").removesuffix(".csv")
+        start, stop = round((1 - self.test_fraction) * len(y)), len(y)
+        if self.fold is not None:
+            start, stop = (k * len(y) // self.folds for k in (self.fold, self.fold + 1))
+        test, train = order[start:stop], np.delete(order, slice(start, stop))
+        name = path.name
+        for suffix in (".gz", ".zip", ".csv", ".txt"):
+            name = name.removesuffix(suffix)
         return make_split(name, (x[train], y[train]), (x[test], y[test]), classes=classes, **self.subset())
 
 
-def _read(path: Path) -> tuple[list[str], np.ndarray]:
+def _read(path: Path, header: bool) -> tuple[list[str], np.ndarray]:
     """Return column names and the numbers (rows, columns), float64."""
     import pandas as pd
 
     try:
-        table = pd.read_csv(path)
+        table = pd.read_csv(path, header=0 if header else None)
         values = table.to_numpy(dtype=np.float64)
-    except (ValueError, OSError, EOFError, pd.errors.ParserError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, pd.errors.ParserError) as error:
         raise DataError(
             f"{path} is not a table of numbers with a header: {str(error).splitlines()[0]}"
         ) from error

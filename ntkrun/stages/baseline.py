@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 75.0  # `auto` measures the exact method in full up to here
 BLOCK_SECONDS = 3.0  # a timed block of kernel entries lasts at least this long
+ERROR_ROWS, ERROR_SECONDS = 32, 10.0  # of the kernel's error
 SOLVE_ROWS = 2048  # a timed solve, scaled by n^3
 
 
@@ -60,6 +61,26 @@ def run(
     scores = score.run(fit, features, split.classes)
     seconds = features.seconds + fit.seconds + scores.seconds
     return Exact(seconds, "measured", scores.value, rate)
+
+
+def kernel_error(features: featurize.Features, split: Split, reference: Method, exact: Exact) -> float | None:
+    """Return the relative Frobenius error of the features' kernel on a few held-out training rows.
+
+    ERROR_ROWS of them, fewer where the exact kernel is slow; None where not even four take ERROR_SECONDS.
+    """
+    affordable = int((2 * exact.entries_per_s * ERROR_SECONDS) ** 0.5)
+    rows = min(ERROR_ROWS, affordable, len(split.valid))
+    if rows < 4:
+        return None
+    taken: list[torch.Tensor] = []
+    for batch, _ in features.batches("valid"):
+        taken.append(batch)
+        if sum(map(len, taken)) >= rows:
+            break
+    z = torch.cat(taken)[:rows].to("cpu", torch.float64)
+    x = split.batch("valid", 0, rows, torch.float64)
+    kernel = reference.fit(x).kernel(x).to("cpu", torch.float64)
+    return float((z @ z.T - kernel).norm() / kernel.norm())
 
 
 def entries_per_second(split: Split, reference: Method) -> float:

@@ -217,5 +217,5 @@ def memory_plan(split: Split, method: Method, shard_rows: int) -> int:
     m = method.columns
     shape = split.train.x.shape[1:]
     batch = max(BATCH_BYTES, method.bytes_per_row(shape))
-    # sums, centred copy, shifted copy, factor; a shard in float32, its file and in float64
-    return batch + 4 * 8 * m * m + 16 * shard_rows * m
+    # sums and factor; a shard in float32, its file and in float64
+    return batch + 2 * 8 * m * m + 16 * shard_rows * m

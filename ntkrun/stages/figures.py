@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from torch import Tensor
 from ntkrun.maths import metrics
 from ntkrun.stages.regress import Fit
 from ntkrun.stages.score import Scores
+from ntkrun.store.atomic import write_atomic
 
 
 def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result: dict[str, Any]) -> None:
@@ -19,7 +21,6 @@ def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    folder.mkdir(exist_ok=True)
     with plt.rc_context(
         {"figure.figsize": (6.4, 4.2), "figure.dpi": 120, "axes.grid": True, "grid.alpha": 0.3}
     ):
@@ -29,7 +30,9 @@ def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result:
             ("confusion", _confusion(plt, scores, class_names)),
         ):
             if figure is not None:
-                figure.savefig(folder / f"{name}.png", bbox_inches="tight")
+                picture = io.BytesIO()
+                figure.savefig(picture, format="png", bbox_inches="tight")
+                write_atomic(folder / f"{name}.png", picture.getvalue())
                 plt.close(figure)
 
 

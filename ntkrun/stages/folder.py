@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import logging.handlers
+import os
+import platform
 import secrets
 import time
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from ntkrun import machine
 from ntkrun.errors import MachineError
-from ntkrun.store.atomic import make_folder, write_atomic
+from ntkrun.store.atomic import make_folder, write_json
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +29,16 @@ class RunFolder:
     ----------
     output_dir : Path
         The folder is made in <output_dir>/runs.
+    sweep : Path or None
+        Folder of the sweep that the run belongs to.
     """
 
     path: Path
 
-    def __init__(self, output_dir: Path):
-        self.output_dir, self.started, self.opened = output_dir, time.time(), False
+    def __init__(self, output_dir: Path, sweep: Path | None = None):
+        self.output_dir, self.sweep = output_dir, sweep
+        self.started, self.opened = time.time(), False
+        self.key = secrets.token_hex(16)  # by which the tracker knows the run, wherever its folder goes
 
     def __enter__(self) -> RunFolder:
         self._early = logging.handlers.MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)
@@ -61,7 +66,7 @@ class RunFolder:
 
     def write(self, name: str, document: Any) -> None:
         """Write a JSON document into the folder, atomically."""
-        write_atomic(self.path / name, (json.dumps(document, indent=2, default=str) + "\n").encode())
+        write_json(self.path / name, document)
 
     def finish(self, result: dict[str, Any]) -> None:
         """Write the result and mark the folder FINISHED."""
@@ -69,13 +74,18 @@ class RunFolder:
         self._status("FINISHED", finished=time.time())
 
     def _status(self, status: str, **more: Any) -> None:
-        self.write("status.json", {"status": status, "started": self.started, **more})
+        process: dict[str, Any] = {"pid": os.getpid(), "host": platform.node(), "key": self.key}
+        sweep = self.sweep and str(self.sweep)
+        self.write(
+            "status.json", {"status": status, "started": self.started, "sweep": sweep, **process, **more}
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if error is not None and self.opened:
             log.debug("the run ended early", exc_info=(type(error), error, trace))
+            error.add_note(f"run folder: {self.path}")
             try:
                 status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
                 self._status(status, finished=time.time(), error=str(error))

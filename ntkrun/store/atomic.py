@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from ntkrun.errors import MachineError
 
@@ -52,6 +54,11 @@ def write_atomic(path: Path, data: bytes) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def write_json(path: Path, document: Any) -> None:
+    """Write a JSON document as `write_atomic` does; what JSON does not know becomes a string."""
+    write_atomic(path, (json.dumps(document, indent=2, default=str) + "\n").encode())
 
 
 def _umask() -> int:

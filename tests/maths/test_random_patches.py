@@ -19,7 +19,7 @@ def patches(x, q):
 
 
 def naive(x, weights, q, level, cells):
-    """Features of one image, weight by weight: (cells, cells, 2, weights), with the mean over weights as scale."""
+    """Features of one image, weight by weight: (cells, cells, 2, weights), scaled to a mean over weights."""
     p = patches(x, q)
     c = p @ weights.T
     both = np.maximum(np.stack([c, -c], 2) - level, 0)

@@ -1,6 +1,6 @@
 """Both sides of a thresholded ReLU, averaged over cells of the image in one pass (Coates and Ng 2011).
 
-A response that is compared and averaged at once is read from memory once; torch alone would read it five times.
+A response is compared and averaged in one reading from memory, where torch alone would read it five times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ntkrun.maths.layer.adaptive import planar
 
 
 def edges(side: int, cells: int) -> list[tuple[int, int]]:
-    """Return the first and one past the last position of each cell; cells overlap where they do not divide."""
+    """Return first and one past the last position of each cell; they overlap where cells do not divide."""
     return [(i * side // cells, -(-(i + 1) * side // cells)) for i in range(cells)]
 
 

@@ -131,12 +131,12 @@ class RandomPatches(Method):
         x = self._tensor(X)
         y = x if Y is None else self._tensor(Y)
         h, w = (side - self.filter_size + 1 for side in self.input_shape_[:2])
-        total = 0.0
+        total = x.new_zeros(len(x), len(y))
         every = torch.arange(len(self._sample) * h * w)
         with torch.inference_mode():
             for index in every.split(FILTERS * 8):
                 filters = self._unit_filters(index)
-                total = total + len(index) * (self._responses(x, filters) @ self._responses(y, filters).T)
+                total += len(index) * (self._responses(x, filters) @ self._responses(y, filters).T)
         out = total / len(every)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 

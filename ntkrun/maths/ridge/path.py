@@ -40,7 +40,9 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[T
             # the transpose is in LAPACK's own order, so nothing is copied
             torch.linalg.cholesky_ex(factor.mT, upper=True, out=(factor.mT, info))
             if int(info) == 0:
-                yield torch.cholesky_solve(target, factor.mT, upper=True)
+                # unlike cholesky_solve, these two take the factor as it lies and do not copy it
+                half = torch.linalg.solve_triangular(factor, target, upper=False)
+                yield torch.linalg.solve_triangular(factor.mT, half, upper=True)
                 continue
             solve = _by_eigh(gram, target)
         yield solve(lam)

@@ -1,0 +1,38 @@
+"""What `ntkrun COMMAND` does with runs that are there already; a file each, imported only when called."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from importlib import import_module
+
+COMMANDS = {
+    "list": ("ntkrun.commands.list", "the runs in a folder, with scores and states"),
+    "report": ("ntkrun.commands.report", "one self-contained report.html of many runs"),
+    "rerun": ("ntkrun.commands.rerun", "a run again from its record, compared with it"),
+    "sync": ("ntkrun.commands.sync", "publish runs that could not reach their MLflow store"),
+    "verify": ("ntkrun.commands.verify", "check every shard and run folder against its record"),
+    "doctor": ("ntkrun.commands.doctor", "this machine: threads, memory, versions, folders"),
+    "ui": ("ntkrun.commands.ui", "the MLflow pages, on this machine only"),
+}
+
+
+def command(name: str) -> Callable[[list[str]], int]:
+    """Return a function from the words behind a command to its exit code."""
+    module, about = COMMANDS[name]
+
+    def work(words: list[str]) -> int:
+        code = import_module(module)
+        parser = argparse.ArgumentParser(f"ntkrun {name}", description=about[0].upper() + about[1:] + ".")
+        code.arguments(parser)
+        return code.run(parser.parse_args(words))
+
+    return work
+
+
+def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the folder that most commands work on."""
+    import os
+
+    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
+    parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")

@@ -1,0 +1,28 @@
+"""ntkrun report: many runs on one page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from ntkrun.commands import add_folder
+from ntkrun.report import page
+from ntkrun.report.collect import runs_of
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_folder(parser, "an output_dir, a sweep's folder or a run folder")
+    parser.add_argument("--experiment", help="only runs with this tracking.experiment")
+    parser.add_argument("--out", help="file to write; default: report.html in the folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    folder = Path(options.folder).absolute()
+    runs = runs_of(folder, options.experiment)
+    path = Path(options.out).absolute() if options.out else folder / "report.html"
+    page.write(runs, options.experiment or f"ntkrun: {folder.name}", path)
+    sys.stdout.write(f"{sum(bool(r.metric) for r in runs)} runs in {path}\n")
+    return 0

@@ -1,0 +1,48 @@
+"""ntkrun sync: publish what could not be published."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from ntkrun.commands import add_folder
+from ntkrun.errors import NetworkError
+from ntkrun.stages import track
+from ntkrun.store.atomic import write_json
+from ntkrun.store.runs import scan
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_folder(parser, "output_dir of the runs")
+    parser.add_argument("--uri", help="MLflow store; default: the one that each run names")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Publish every finished run that has no MLflow run; exit code 6 where the store cannot be reached."""
+    root = Path(options.folder).absolute()
+    todo = [r for r in scan(root) if r.result and not r.result.get("mlflow/run_id")]
+    for done, one in enumerate(todo):
+        tracker = track.Tracker.of(one.config, root)
+        if options.uri:
+            tracker = replace(tracker, uri=options.uri)
+        run_id = track.publish(one.folder, tracker)
+        if run_id is None:
+            raise NetworkError(
+                f"{tracker.uri} cannot be reached; {done} of {len(todo)} runs are published. Try again later."
+            )
+        write_json(one.folder / "result.json", {**one.result, "mlflow/run_id": run_id})
+        sys.stdout.write(f"published {one.folder.name} as {run_id} in {tracker.uri}\n")
+    ended = [p.parent for p in sorted((root / "sweeps").glob("*/sweep.json")) if _ended(p)]
+    if not all(list(map(track.close_sweep, ended))):
+        raise NetworkError("the store of a sweep cannot be reached. Try again later.")
+    sys.stdout.write(f"{len(todo)} runs published; every finished run in {root} is in its MLflow store\n")
+    return 0
+
+
+def _ended(path: Path) -> bool:
+    from ntkrun.store.runs import read_json
+
+    return read_json(path).get("status") == "FINISHED"

@@ -1,0 +1,35 @@
+"""ntkrun ui: MLflow's pages over the store of a folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from ntkrun.commands import add_folder
+from ntkrun.errors import DataError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_folder(parser, "output_dir of the runs")
+    parser.add_argument("--port", type=int, default=int(os.environ.get("PORT", "5000")), help="default: 5000")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Become the server: it listens on this machine only, until Ctrl-C."""
+    database = Path(options.folder).absolute() / "mlflow.db"
+    if not database.is_file():
+        raise DataError(
+            f"{database} is not there: no run of {options.folder} has been published. See ntkrun list."
+        )
+    words = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(options.port),
+        "--backend-store-uri",
+        f"sqlite:///{database}",
+    ]
+    os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *words])

@@ -1,0 +1,84 @@
+"""Images and labels in IDX files: MNIST (LeCun et al. 1998), Fashion-MNIST (Xiao et al. 2017)."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.fetch import obtain
+from ntkrun.datasets.split import Split, make_split
+from ntkrun.errors import DataError, must_be
+
+FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
+LIMIT = 64 << 20  # bytes of one file; the largest of these sets has 47 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Idx(DataSource):
+    """Ten classes of grey images, from a folder with the four files, else from a download.
+
+    Looked for in this order: `path`; `system`, the place of a distribution's package; data_dir; the mirrors.
+
+    Parameters
+    ----------
+    title : str
+        Name of the data set.
+    path : str or None
+        Folder with train-images-idx3-ubyte and so on, each plain or with .gz.
+    system : str or None
+    class_names : list of str or None
+    mirrors : list of {url, hash}
+        One for each file.
+    """
+
+    title: str = "mnist"
+    path: str | None = None
+    system: str | None = None
+    class_names: list[str] | None = None
+    mirrors: tuple[dict[str, str], ...] = ()
+
+    def load(self) -> Split:
+        """Return the split; DataError for a file that is not what it should be."""
+        x, y, x_test, y_test = (_read(self._find(name), 3 if "images" in name else 1) for name in FILES)
+        train, test = (x[..., None], y.astype(np.int64)), (x_test[..., None], y_test.astype(np.int64))
+        names = list(self.class_names) if self.class_names else None
+        return make_split(self.title, train, test, classes=10, class_names=names, **self.subset())
+
+    def _find(self, name: str) -> Path:
+        if self.path:
+            folder = Path(self.path).expanduser()
+            if found := _there(folder, name):
+                return found
+            raise DataError(must_be("path", "Idx", f"a folder with {name} or {name}.gz in it", str(folder)))
+        if self.system and (found := _there(Path(self.system), name)):
+            return found
+        mirrors = [m for m in self.mirrors if name in m["url"]]
+        return obtain(f"{self.title} ({name})", mirrors, self.cache() / self.title)
+
+
+def _there(folder: Path, name: str) -> Path | None:
+    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+
+
+def _read(path: Path, dimensions: int) -> np.ndarray:
+    """Return the bytes of an IDX file as an array; DataError unless its header and length agree."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read(LIMIT)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
+    start = 4 + 4 * dimensions
+    shape = np.frombuffer(data[4:start], ">u4").tolist()
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions:
+        raise DataError(f"{path} is not an IDX file of bytes with {dimensions} dimensions. Get it anew.")
+    if len(data) - start != math.prod(shape):
+        raise DataError(
+            f"{path} must hold {math.prod(shape)} bytes. Got {len(data) - start} instead. Get it anew."
+        )
+    return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,186 @@
+"""Hydra's side of a run or a sweep: compose, hand the plain record to the pipeline, say how it ended."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from ntkrun.errors import DataError, NtkrunError
+from ntkrun.helptext import conf_dir
+
+log = logging.getLogger(__name__)
+
+SWEEP_FAILED = 7
+
+
+def launch(words: list[str]) -> int:
+    """Run one job or a sweep and return the exit code; an error of a single job is raised."""
+    import hydra
+
+    raised: list[Exception] = []
+
+    @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    def job(config: Any) -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        here = HydraConfig.get()
+        if here.mode == RunMode.MULTIRUN:
+            title = ", ".join(here.overrides.task)
+            return _swept(config, Path(here.sweep.dir).absolute(), int(here.job.num), title)
+        try:
+            _single(config)
+        except Exception as error:
+            log.debug("the run ended early", exc_info=True)
+            raised.append(error)  # raised below: Hydra would print lines of its own
+        return None
+
+    sys.argv = ["ntkrun", *words]
+    job()
+    if raised:
+        raise raised[0]
+    if sweep := sys.modules.get("ntkrun.sweep"):
+        return _end(sweep.Start.take())
+    return 0
+
+
+def _single(config: Any) -> None:
+    checked, run = _checked(config), None
+    if checked.skip_finished:
+        from ntkrun.store.runs import finished_like
+
+        run = finished_like(checked.output_dir, checked.record)
+    if run is not None:
+        log.info("skipped    the same configuration has finished in %s", run.folder)
+        result = run.result
+    else:
+        from ntkrun import pipeline
+
+        result = pipeline.run(checked)
+    sys.stdout.write(summary(result, str(checked.output_dir), checked.tracker.uri))
+    sys.stdout.flush()
+
+
+def _swept(config: Any, folder: Path, number: int, title: str) -> float:
+    """Do one job of a sweep, perhaps in a worker process; return the held-out score for an optimiser."""
+    start_logging()
+    from ntkrun import sweep
+    from ntkrun.store.runs import finished_like
+
+    def work() -> dict[str, Any]:
+        checked = _checked(config, folder)
+        run = finished_like(checked.output_dir, checked.record) if checked.skip_finished else None
+        if run is not None:
+            return {**run.result, "run_folder": str(run.folder), "skipped": True}
+
+        from ntkrun import pipeline
+
+        return pipeline.run(checked)
+
+    log.info("\njob %d    %s", number, title)
+    outcome = sweep.attempt(folder, number, title, work)
+    value = f"{outcome['metric']} {outcome['value']:.4f}, " if "value" in outcome else ""
+    log.info("job %d %s: %s%.1f s", number, outcome["status"], value, outcome["seconds"])
+    return outcome.get("valid", float("nan"))
+
+
+def _checked(config: Any, sweep: Path | None = None) -> Any:
+    from omegaconf import OmegaConf
+
+    record = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(record, dict)
+
+    from ntkrun import machine
+    from ntkrun.config import build
+
+    machine.tune_allocator()
+    return build({str(k): v for k, v in record.items()}, sweep)
+
+
+def _end(folder: Path | None) -> int:
+    """End a sweep: its table, its MLflow run, the exit code."""
+    if folder is None:
+        return 0
+    from ntkrun import sweep
+    from ntkrun.report import collect, page
+    from ntkrun.stages import track
+
+    record = sweep.finish(folder)
+    track.close_sweep(folder)
+    sys.stdout.write(sweep.table(folder))
+    try:
+        page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
+        sys.stdout.write(f"report        {folder / 'report.html'}\n")
+    except DataError:  # no job has finished: the table has said it all
+        log.debug("no report", exc_info=True)
+    sys.stdout.flush()
+    if record["failed"]:
+        log.error("%d jobs failed; their tracebacks are in %s", record["failed"], folder / "jobs")
+        return SWEEP_FAILED
+    return 0
+
+
+def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
+    """Return the lines that end a run."""
+    metric = next((m for m in ("accuracy", "mse") if f"test/{m}" in result), "")
+    lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
+    if metric:
+        lines = [("test " + metric, f"{result['test/' + metric]:.4f}")]
+        lines.append(("time", f"{result['time/total_s']:.2f} s   featurize + solve + predict"))
+    if f"exact/{metric}" in result:
+        lines[0] = (lines[0][0], f"{lines[0][1]}   (exact kernel: {result['exact/' + metric]:.4f})")
+    if "speedup" in result:
+        from ntkrun.stages.baseline import human
+
+        exact = human(result["exact/time_s"])
+        lines.append(
+            (
+                "speed-up",
+                f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}",
+            )
+        )
+    lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident"))
+    lines.append(("report", result["run_folder"]))
+    if result.get("mlflow/run_id"):
+        lines.append(("MLflow", f"run {result['mlflow/run_id']} in {uri}"))
+        if uri.startswith("sqlite:"):
+            lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
+    return "\n" + "\n".join(f"{name:<14}{text}" for name, text in lines) + "\n"
+
+
+def start_logging() -> None:
+    """Send the package's messages to stderr; a second call in one process may find another stderr."""
+    logger = logging.getLogger("ntkrun")
+    logger.setLevel(logging.DEBUG)
+    logging.raiseExceptions = False  # a log file on a full disk must not end a run, nor fill the terminal
+    logger.propagate = False
+    for old in [h for h in logger.handlers if getattr(h, "ntkrun_terminal", False)]:
+        logger.removeHandler(old)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.ntkrun_terminal = True  # type: ignore[attr-defined]
+    handler.setLevel(logging.INFO)
+    logger.addHandler(handler)
+
+
+def hydra_message(error: Exception) -> str:
+    """Return the first telling line of a Hydra or OmegaConf error, with the nearest valid name."""
+    import difflib
+    import re
+
+    if isinstance(error.__cause__, NtkrunError):
+        return str(error.__cause__)
+    text = " ".join(str(error).split())
+    missing = re.search(r"Could not (?:find|load) '?(\w+)/([^' ]+)'?", text)
+    if missing:
+        group, name = missing.groups()
+        names = sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f" Did you mean {group}={near[0]}?" if near else ""
+        return f"{group} of ntkrun must be one of {', '.join(names)}. Got {name!r} instead.{hint}"
+    key = re.search(r"(?:Could not override '([^']+)'|Key '([^']+)' is not in struct)", text)
+    if key:
+        name = key.group(1) or key.group(2)
+        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg job."
+    return text[:400]

@@ -1,0 +1,177 @@
+"""Runs as a table: what varies between them, and means over seeds."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntkrun.errors import DataError, IntegrityError
+from ntkrun.stages.track import flatten
+from ntkrun.store.runs import INCIDENTAL, Run, identity, load, read_json, scan
+
+log = logging.getLogger(__name__)
+
+# runs that differ in these alone are repetitions
+REPEATED = ("seed", "dataset.fold")
+# the score is "accuracy" or "mse"; the others are kept under their names
+NUMBERS = (
+    "time/featurize_s",
+    "time/solve_s",
+    "time/predict_s",
+    "time/total_s",
+    "memory/peak_rss_mb",
+    "speedup",
+    "kernel/error",
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """All seeds of one configuration: what tells it from the others, and means over its runs."""
+
+    varied: dict[str, Any]
+    runs: list[Run]
+    score: float
+    spread: float
+    numbers: dict[str, float]
+
+    @property
+    def dim(self) -> int:
+        """Columns of the features."""
+        return int(self.runs[0].result["feature_dim"])
+
+    @property
+    def exact(self) -> bool:
+        """Whether this is a kernel method, whose size is the number of training rows."""
+        return self.runs[0].result.get("kind") == "kernel"
+
+    @property
+    def label(self) -> str:
+        """What a curve through lines of several sizes is called."""
+        words = [
+            str(v) if k == "method" else f"{k} {v}" for k, v in self.varied.items() if k != "feature_dim"
+        ]
+        return ", ".join(words) or str(self.runs[0].result["method"])
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """The lines of one data set and metric."""
+
+    dataset: str
+    metric: str
+    keys: list[str]
+    lines: list[Line] = field(default_factory=list)
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Accuracy is to be high, an error low."""
+        return self.metric == "accuracy"
+
+    @property
+    def best(self) -> Line:
+        """The line with the best score."""
+        return max(self.lines, key=lambda line: line.score if self.higher_is_better else -line.score)
+
+
+def runs_of(folder: Path, experiment: str | None = None) -> list[Run]:
+    """Return the runs of an output_dir, of a sweep's folder or of a single run's.
+
+    Raises DataError where there is none.
+    """
+    if (folder / "sweep.json").is_file():
+        found = _of_sweep(folder)
+    elif (folder / "config.json").is_file():
+        found = [load(folder)]
+    else:
+        found = list(scan(folder))
+    if experiment is not None:
+        found = [r for r in found if r.config.get("tracking", {}).get("experiment") == experiment]
+    if not any(r.metric for r in found):
+        which = f" of experiment {experiment!r}" if experiment else ""
+        raise DataError(f"{folder} holds no finished run{which} to report. See ntkrun list.")
+    return found
+
+
+def _of_sweep(folder: Path) -> list[Run]:
+    paths = []
+    for job in sorted((folder / "jobs").glob("*.json")):
+        named = read_json(job).get("run_folder")
+        if named:  # the whole output_dir may have been moved
+            here = folder.parent.parent / "runs" / Path(named).name
+            paths.append(here if here.is_dir() else Path(named))
+    out = []
+    for path in paths:
+        try:
+            out.append(load(path))
+        except (DataError, IntegrityError) as error:
+            log.warning("%s", error)
+    return out
+
+
+def sheets(runs: Iterable[Run]) -> list[Sheet]:
+    """Return a sheet for each data set, its lines in the order of their labels and sizes."""
+    groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        if run.metric:
+            groups[run.result["dataset"], run.metric].append(run)
+    return [_sheet(dataset, metric, mine) for (dataset, metric), mine in sorted(groups.items())]
+
+
+def _sheet(dataset: str, metric: str, runs: list[Run]) -> Sheet:
+    described = [description(run) for run in runs]
+    keys = varying(described)
+    lines: dict[str, list[tuple[dict[str, Any], Run]]] = defaultdict(list)
+    for about, run in zip(described, runs, strict=True):
+        varied = {k: about[k] for k in keys if k in about and k not in REPEATED}
+        lines[repr(varied)].append((varied, run))
+    out = []
+    for members in lines.values():
+        # the same configuration run twice counts once: the newest
+        unique = {identity(run.config): run for _, run in members}
+        out.append(_line(members[0][0], list(unique.values()), metric))
+    out.sort(key=lambda line: (line.label, line.dim))
+    return Sheet(dataset, metric, [k for k in keys if k not in REPEATED], out)
+
+
+def _line(varied: dict[str, Any], runs: list[Run], metric: str) -> Line:
+    scores = [run.result[f"test/{metric}"] for run in runs]
+    numbers = {}
+    for key in NUMBERS:
+        if values := [run.result[key] for run in runs if key in run.result]:
+            numbers[key] = float(np.mean(values))
+    spread = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
+    return Line(varied, runs, float(np.mean(scores)), spread, numbers)
+
+
+def description(run: Run) -> dict[str, Any]:
+    """Return the parameters of a run that may tell it from others, each once.
+
+    method.n_components=${feature_dim} is not told twice, nor where things lie.
+    """
+    top = {k: v for k, v in run.config.items() if not isinstance(v, dict) and k not in INCIDENTAL}
+    out: dict[str, Any] = {"method": run.result["method"], **top}
+    twins = {"n_components": "feature_dim", "random_state": "seed"}
+    for section in ("method", "dataset", "solver"):
+        for key, value in flatten(run.config.get(section, {})).items():
+            if key in INCIDENTAL or key == "name" or out.get(twins.get(key, key)) == value:
+                continue
+            out[f"{section}.{key}"] = value
+    if run.result.get("kind") == "kernel":
+        del out["feature_dim"]  # it has no columns to choose
+    return out
+
+
+def varying(described: list[dict[str, Any]]) -> list[str]:
+    """Return the keys whose values differ between runs that have them, "method" first.
+
+    A key that only some methods have does not vary by being absent in the others.
+    """
+    keys = dict.fromkeys(k for about in described for k in about)
+    return [k for k in keys if len({repr(about[k]) for about in described if k in about}) > 1]

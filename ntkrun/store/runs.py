@@ -1,0 +1,108 @@
+"""Run folders as they lie on the disk: the record of every experiment, read back.
+
+<output_dir>/runs/<time>_<name>_<random>/
+    config.json environment.json status.json result.json lambda_path.json run.log figures/
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ntkrun.errors import DataError, IntegrityError
+
+log = logging.getLogger(__name__)
+
+# keys that do not change a result: where things lie, who is told, how the run was started
+INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run folder. `result` is empty unless the run has finished."""
+
+    folder: Path
+    config: dict[str, Any]
+    status: dict[str, Any]
+    environment: dict[str, Any]
+    result: dict[str, Any]
+
+    @property
+    def state(self) -> str:
+        """FINISHED, FAILED, KILLED, RUNNING, or DIED where the process that ran it is gone."""
+        state = str(self.status.get("status", "DIED"))
+        here = self.status.get("host") == platform.node()
+        return "DIED" if state == "RUNNING" and here and not alive(self.status.get("pid")) else state
+
+    @property
+    def metric(self) -> str | None:
+        """The name of the test metric, "accuracy" or "mse"; None for a study or an unfinished run."""
+        return next((m for m in ("accuracy", "mse") if f"test/{m}" in self.result), None)
+
+
+def alive(pid: Any) -> bool:
+    """Return whether a process of this number runs on this machine."""
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a file, {} where the file is absent; IntegrityError where it is not an object."""
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return {}
+    except (ValueError, OSError, RecursionError) as error:
+        raise IntegrityError(f"{path} cannot be read as JSON: {error}. Remove the folder.") from error
+    if not isinstance(document, dict):
+        raise IntegrityError(f"{path} must hold a JSON object. Got {type(document).__name__} instead.")
+    return document
+
+
+def load(folder: Path) -> Run:
+    """Return the run in a folder.
+
+    Raises DataError where the folder is not a run's, IntegrityError where a file of it is damaged.
+    """
+    if not (folder / "config.json").is_file():
+        raise DataError(f"{folder} is not a run folder: it holds no config.json. See ntkrun list.")
+    names = ("config", "status", "environment", "result")
+    config, status, environment, result = (read_json(folder / f"{n}.json") for n in names)
+    return Run(folder, config, status, environment, result if status.get("status") == "FINISHED" else {})
+
+
+def scan(root: Path) -> Iterator[Run]:
+    """Yield every run of <root>/runs, oldest first; a damaged folder is named in the log and left out."""
+    for path in sorted((root / "runs").glob("*/config.json")):
+        try:
+            yield load(path.parent)
+        except IntegrityError as error:
+            log.warning("%s", error)
+
+
+def identity(config: dict[str, Any]) -> str:
+    """Return a text that two configurations share if they give the same result."""
+    kept = {k: v for k, v in config.items() if k not in INCIDENTAL}
+    if isinstance(kept.get("dataset"), dict):
+        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in INCIDENTAL}
+    return json.dumps(kept, sort_keys=True, default=str)
+
+
+def finished_like(root: Path, config: dict[str, Any]) -> Run | None:
+    """Return the newest finished run of the same configuration."""
+    wanted = identity(config)
+    same = [run for run in scan(root) if run.state == "FINISHED" and identity(run.config) == wanted]
+    return same[-1] if same else None

@@ -1,0 +1,119 @@
+"""A sweep: its folder, what became of each job, and the table at the end.
+
+    <output_dir>/sweeps/<time>/sweep.json           what was swept, and whether it came to its end
+    <output_dir>/sweeps/<time>/jobs/00003.json      written by the job itself, in whatever process it ran
+
+Jobs may run one after the other, in worker processes or on a cluster (Hydra's launchers); the files are
+all that they share.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+from ntkrun.errors import NtkrunError
+from ntkrun.store.atomic import make_folder, write_json
+from ntkrun.store.runs import read_json
+
+log = logging.getLogger(__name__)
+STATES = ("ok", "skipped", "failed")
+
+
+class Start(Callback):
+    """Makes the folder of a sweep before its first job; named in conf/config.yaml."""
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        """Write sweep.json; an unfinished sweep of the same words is continued in its MLflow run."""
+        folder = Path(config.hydra.sweep.dir).absolute()
+        words = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+        record = {"overrides": words, "started": time.time(), "status": "RUNNING"}
+        if config.skip_finished:
+            record |= _unfinished(folder.parent, words)
+        make_folder(folder / "jobs")
+        write_json(folder / "sweep.json", record)
+        Start._folder = folder
+
+    _folder: Path | None = None
+
+    @classmethod
+    def take(cls) -> Path | None:
+        """Return the folder of the sweep that this process has started, once."""
+        folder, cls._folder = cls._folder, None
+        return folder
+
+
+def _unfinished(sweeps: Path, words: list[str]) -> dict[str, Any]:
+    for path in sorted(sweeps.glob("*/sweep.json"), reverse=True):
+        record = read_json(path)
+        if record.get("overrides") == words and record.get("status") == "RUNNING":
+            write_json(path, {**record, "status": "CONTINUED"})
+            return {k: record[k] for k in ("parent_run_id", "tracking_uri") if k in record}
+    return {}
+
+
+def attempt(folder: Path, number: int, title: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    """Do one job and return and write down what became of it; an error is kept, not raised.
+
+    `work` returns the result of a run, with "skipped" set where it was there already.
+    """
+    start = time.perf_counter()
+    outcome: dict[str, Any] = {"number": number, "title": title}
+    try:
+        result = work()
+    # one bad job must not stop the others, whatever is wrong with it
+    except Exception as error:
+        text = str(error) if isinstance(error, NtkrunError) else f"{type(error).__name__}: {error}"
+        log.error("job %d failed: %s", number, text)
+        log.debug("job failed", exc_info=True)
+        outcome |= {"status": "failed", "error": text, "traceback": traceback.format_exc()}
+    else:
+        outcome["status"] = "skipped" if result.get("skipped") else "ok"
+        outcome["run_folder"] = result["run_folder"]
+        for metric in ("accuracy", "mse"):
+            if f"test/{metric}" in result:
+                outcome |= {"metric": metric, "value": result[f"test/{metric}"]}
+                outcome["valid"] = result[f"valid/{metric}"]
+    outcome["seconds"] = time.perf_counter() - start
+    write_json(folder / "jobs" / f"{number:05d}.json", outcome)
+    return outcome
+
+
+def outcomes(folder: Path) -> list[dict[str, Any]]:
+    """Return what became of the jobs, by number."""
+    return [read_json(path) for path in sorted((folder / "jobs").glob("*.json"))]
+
+
+def finish(folder: Path) -> dict[str, Any]:
+    """Mark a sweep as ended and return its record."""
+    jobs = outcomes(folder)
+    counts = {state: sum(job["status"] == state for job in jobs) for state in STATES}
+    record = {**read_json(folder / "sweep.json"), "status": "FINISHED", "finished": time.time(), **counts}
+    write_json(folder / "sweep.json", record)
+    return record
+
+
+def table(folder: Path) -> str:
+    """Return the table that ends a sweep."""
+    jobs = outcomes(folder)
+    counts = ", ".join(
+        f"{n} {s}" for s in STATES if (n := sum(job["status"] == s for job in jobs)) or s == "ok"
+    )
+    lines = [f"\nsweep         {len(jobs)} jobs: {counts}"]
+    metric = next((job["metric"] for job in jobs if "metric" in job), "")
+    lines.append(f"{'job':>5}  {'status':<8}{metric:>9}{'seconds':>9}  overrides")
+    for job in jobs:
+        value = f"{job['value']:.4f}" if "value" in job else "-"
+        lines.append(
+            f"{job['number']:>5}  {job['status']:<8}{value:>9}{job['seconds']:>9.1f}  {job['title']}"
+        )
+        if job["status"] == "failed":
+            lines.append(f"{'':>33}  {job['error']}")
+    lines.append(f"jobs          {folder / 'jobs'}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,65 @@
+"""docs/reliability.md from the record that `make test-faults` leaves.
+
+    python scripts/reliability.py outputs/faults.jsonl docs/reliability.md
+
+A random group of n trials without a failure bounds the rate of failures by 3/n with 95 % confidence; an
+exhaustive one has no rate to bound.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from ntkrun import machine
+
+HEAD = """# Reliability
+
+What was done to ntkrun and how often: every trial below passed, or there would be no line. After a kill, a
+power loss or an error the same command is given again and has to end with shards bit-identical to those of an
+undisturbed run and the same result, with no finished shard touched, no temporary file left and one MLflow run
+for each finished run folder. `make test-faults` repeats all of it; a part runs in `make test`.
+"""
+
+
+def entries(path: Path) -> list[dict[str, Any]]:
+    """Return the newest record of each line."""
+    found = {}
+    for line in path.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["full"]:
+            found[entry["group"], entry["what"]] = entry
+    return list(found.values())
+
+
+def page(records: list[dict[str, Any]]) -> str:
+    """Return the page."""
+    about = machine.describe()
+    text = [HEAD]
+    seeds = ", ".join(sorted({str(r["seed"]) for r in records}))
+    where = f"{about['cpu']}, {about['cores']} cores, {about['platform']}, Python {about['python']}"
+    text.append(f"Machine: {where}. Seed {seeds}.")
+    text += ["", "| plan | what | trials | failures | rate below (95 %) |", "|---|---|---|---|---|"]
+    for r in sorted(records, key=lambda r: (r["group"], r["what"])):
+        bound = "every case" if r["exhaustive"] or r["trials"] < 10 else f"{300 / r['trials']:.2g} %"
+        text.append(f"| {r['group']} | {r['what']} | {r['trials']} | 0 | {bound} |")
+    total = sum(r["trials"] for r in records)
+    text += ["", f"{total:,} trials in all."]
+    return "\n".join(text) + "\n"
+
+
+def main(words: list[str]) -> int:
+    """Write the page and return the exit code."""
+    if len(words) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    records = entries(Path(words[0]))
+    Path(words[1]).write_text(page(records))
+    print(f"{len(records)} lines in {words[1]}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,117 @@
+"""K1-K6: killed at any instant and before any system call, powered off, interrupted; then started again."""
+
+import json
+import random
+import signal
+
+import pytest
+
+from tests.faults import harness
+from tests.faults.harness import check_resumed, check_tracked, recorded, stamps
+from tests.faults.plan import SEED, count, record
+
+
+def survive(toy, out, **fault):
+    """Start with a fault, start again, and check; return what the first start was."""
+    first = toy.start(out, **fault)
+    before, known = stamps(out), recorded(out)
+    check_resumed(toy, out, before, known, toy.start(out))
+    return first
+
+
+def finish(toy, out):
+    """Publish what a dead process left unpublished, and compare with the tracker."""
+    done = toy.ask(["sync", out])
+    assert done.code == 0, done.err
+    check_tracked(out)
+
+
+def test_a_clean_run_repeats_itself(toy):
+    out = toy.fresh()
+    assert toy.start(out).code == 0
+    assert harness.state(out) == toy.oracle
+    assert len(toy.oracle["shards"]) == 30
+    finish(toy, out)
+
+
+def test_kills_at_random_instants(toy):
+    rng, trials = random.Random(SEED), count(15, 300)
+    length = toy.start(toy.fresh()).seconds
+    killed = 0
+    for _ in range(trials):
+        out = toy.fresh()
+        killed += survive(toy, out, after=rng.uniform(0, length)).code == -signal.SIGKILL
+        finish(toy, out)
+    assert killed > 0.8 * trials
+    record("K1", "SIGKILL at a random instant, then the same command", trials)
+
+
+def test_kill_before_every_call(toy):
+    calls = toy.start(toy.fresh(), mode="count").count
+    assert calls > 200
+    every = range(1, calls + 1, 1 if count(0, 1) else 24)
+    for at in every:
+        out = toy.fresh()
+        assert survive(toy, out, mode="kill", at=at).code == -signal.SIGKILL
+        if at % 5 == 0:
+            finish(toy, out)
+    record(
+        "K2",
+        "SIGKILL before call n, n = 1..M, of all calls that change files",
+        len(every),
+        len(every) == calls,
+    )
+
+
+@pytest.mark.parametrize(("how", "name"), [(0, "all dropped"), (1, "some dropped"), (2, "torn")])
+def test_power_loss(toy, how, name):
+    rng, trials = random.Random(SEED + how), count(6, 100)
+    calls = toy.start(toy.fresh(), mode="count").count
+    for _ in range(trials):
+        out = toy.fresh()
+        fault = {"mode": "power", "error": how, "at": rng.randint(1, calls), "dice": rng.randint(1, 1 << 30)}
+        first = toy.start(out, **fault)
+        assert first.code == -signal.SIGKILL
+        before, known = stamps(out), recorded(out)
+        # what the manifest names was synced before it: whole, whatever was lost
+        good = {name for name in known if harness.shards(out).get(name) == toy.oracle["shards"][name]}
+        assert good == known
+        check_resumed(toy, out, before, known, toy.start(out))
+    record("K3", f"power loss, un-synced writes {name}", trials)
+
+
+def test_kills_during_the_resume(toy):
+    rng, trials = random.Random(SEED + 9), count(4, 100)
+    calls = toy.start(toy.fresh(), mode="count").count
+    for trial in range(trials):
+        out = toy.fresh()
+        for _ in range(5 if trial % 4 == 0 else 2):
+            toy.start(out, mode="kill", at=rng.randint(1, calls // 2))
+        before, known = stamps(out), recorded(out)
+        check_resumed(toy, out, before, known, toy.start(out))
+        finish(toy, out)
+    record("K5", "two or five kills in a row, the later ones during the resume", trials)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_signals_end_a_run_in_time_and_mark_it(toy, number, code):
+    rng, trials = random.Random(SEED + number), count(2, 20)
+    length = toy.start(toy.fresh()).seconds
+    seen = 0
+    for _ in range(trials):
+        out = toy.fresh()
+        after = rng.uniform(0.3 * length, 0.8 * length)
+        first = toy.start(out, after=after, signal=int(number))
+        assert first.seconds < after + 5
+        assert first.code in (code, 0), first.err
+        if first.code == code:
+            seen += 1
+            states = [json.loads(p.read_text())["status"] for p in out.glob("runs/*/status.json")]
+            assert states in ([], ["KILLED"], ["FINISHED"]), states
+            assert "Traceback" not in first.err
+        before, known = stamps(out), recorded(out)
+        check_resumed(toy, out, before, known, toy.start(out))
+    assert seen
+    record("K6", f"{signal.Signals(number).name} in mid-run", trials)

@@ -1,0 +1,204 @@
+"""Sweeps: outcomes, MLflow parents, going on after a kill, jobs side by side, the report at the end."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from mlflow.tracking import MlflowClient
+
+from ntkrun import cli, sweep
+
+TINY = ["dataset.n_train=60", "dataset.n_test=20", "depth=2", "baseline=none"]
+
+
+@pytest.fixture
+def ntkrun(tmp_path, capsys):
+    """Run the command line in this process; returns code, stdout, stderr. Output goes to tmp_path/out."""
+
+    def run(*words):
+        code = cli.main([*words, f"output_dir={tmp_path / 'out'}"])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    run.out = tmp_path / "out"
+    return run
+
+
+def mlflow_runs(out):
+    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("ntkrun")
+    return client.search_runs([experiment.experiment_id], max_results=1000)
+
+
+def parents_and_children(out):
+    runs = mlflow_runs(out)
+    children = [r for r in runs if "mlflow.parentRunId" in r.data.tags]
+    return [r for r in runs if r not in children], children
+
+
+def test_a_sweep_ends_in_a_table_a_parent_run_and_a_report(ntkrun):
+    code, out, _ = ntkrun("-m", "feature_dim=48,64", "seed=0,-1", *TINY)
+    assert code == 7
+    assert "4 jobs: 2 ok, 2 failed" in out
+    assert "random_state (seed) of CNTKSketch must be" in out
+    (folder,) = (ntkrun.out / "sweeps").iterdir()
+    jobs = sweep.outcomes(folder)
+    assert [job["status"] for job in jobs] == ["ok", "failed", "ok", "failed"]
+    assert "Traceback" in jobs[1]["traceback"]
+    (parent,), children = parents_and_children(ntkrun.out)
+    assert {c.data.tags["mlflow.parentRunId"] for c in children} == {parent.info.run_id}
+    assert len(children) == 2
+    assert parent.info.status == "FAILED"
+    assert parent.data.metrics["jobs/failed"] == 2
+    assert parent.data.params["feature_dim"] == "48,64"
+    page = (folder / "report.html").read_text()
+    assert page.count('<td class="left">48</td>') == 1
+    assert "data:image/svg+xml" in page
+
+
+def test_a_failure_within_a_run_leaves_its_traceback_in_the_log(ntkrun, monkeypatch):
+    from ntkrun.stages import regress
+
+    def fail(*_):
+        raise RuntimeError("planted")
+
+    monkeypatch.setattr(regress, "run", fail)
+    code, out, _ = ntkrun("-m", "feature_dim=48", *TINY)
+    assert code == 7
+    assert "RuntimeError: planted" in out
+    (folder,) = (ntkrun.out / "runs").iterdir()
+    assert json.loads((folder / "status.json").read_text())["status"] == "FAILED"
+    log = (folder / "run.log").read_text()
+    assert "Traceback" in log
+    assert "planted" in log
+
+
+def test_skip_finished_leaves_out_what_is_there(ntkrun):
+    ntkrun("-m", "feature_dim=48,64", *TINY)
+    code, out, _ = ntkrun("-m", "feature_dim=48,64,80", "skip_finished=true", *TINY)
+    assert code == 0
+    assert "3 jobs: 1 ok, 2 skipped" in out
+    assert len(list((ntkrun.out / "runs").iterdir())) == 3
+    code, out, err = ntkrun("feature_dim=48", "skip_finished=true", *TINY)
+    assert code == 0
+    assert "skipped" in err
+    assert "test accuracy" in out
+    assert len(list((ntkrun.out / "runs").iterdir())) == 3
+    # another seed is another configuration
+    ntkrun("feature_dim=48", "seed=1", "skip_finished=true", *TINY)
+    assert len(list((ntkrun.out / "runs").iterdir())) == 4
+
+
+def rows(page):
+    """The table of a report without its times and memory."""
+    cells = [line for line in page.splitlines() if line.startswith(('<tr class="best"', "<tr><td", "<td>0."))]
+    return [line for line in cells if "GiB" not in line]
+
+
+def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
+    words = ["-m", "method=ntk_sketch,rff", "feature_dim=48,64", "seed=0,1,2", "skip_finished=true", *TINY]
+    command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={ntkrun.out}"]
+    first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(ntkrun.out.glob("runs/*/result.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.kill(first.pid, signal.SIGKILL)
+    first.wait()
+    before = {p: p.stat().st_mtime_ns for p in ntkrun.out.glob("runs/*/result.json")}
+    assert 3 <= len(before) < 12
+    code, out, _ = ntkrun(*words)
+    assert code == 0
+    finished = [
+        p for p in before if json.loads((p.parent / "status.json").read_text())["status"] == "FINISHED"
+    ]
+    assert f"{len(finished)} skipped" in out
+    assert all(p.stat().st_mtime_ns == before[p] for p in finished)
+    assert len(list(ntkrun.out.glob("runs/*/result.json"))) == 12
+    parents, _ = parents_and_children(ntkrun.out)
+    # one MLflow run may be lost with the process that was writing it: sync brings it back
+    assert len(parents) == 1
+    assert cli.main(["sync", str(ntkrun.out)]) == 0
+    ids = {json.loads(p.read_text())["mlflow/run_id"] for p in ntkrun.out.glob("runs/*/result.json")}
+    assert len(ids) == 12
+    whole = tmp_path / "whole"
+    assert cli.main([*words, f"output_dir={whole}"]) == 0
+    broken_page, whole_page = (
+        max(root.glob("sweeps/*/report.html")).read_text() for root in (ntkrun.out, whole)
+    )
+    assert rows(broken_page) == rows(whole_page)
+    assert len(rows(broken_page)) >= 4
+
+
+def test_eight_processes_on_a_fresh_store(tmp_path):
+    out = tmp_path / "out"
+    words = ["method=rff", "dataset.n_train=60", "dataset.n_test=20", "feature_dim=32", "baseline=none"]
+    commands = [
+        [sys.executable, "-m", "ntkrun", *words, f"seed={seed}", f"output_dir={out}"] for seed in range(8)
+    ]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = [
+        subprocess.Popen(c, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=env) for c in commands
+    ]
+    for process in running:
+        _, err = process.communicate(timeout=200)
+        assert process.returncode == 0, err.decode()
+    runs = mlflow_runs(out)
+    assert len(runs) == 8
+    assert {r.info.status for r in runs} == {"FINISHED"}
+    assert {r.data.params["seed"] for r in runs} == {str(s) for s in range(8)}
+    import sqlite3
+
+    with sqlite3.connect(out / "mlflow.db") as database:
+        assert database.execute("pragma integrity_check").fetchone() == ("ok",)
+
+
+SIDE_BY_SIDE = [
+    ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+]
+
+
+@pytest.mark.parametrize("launcher", SIDE_BY_SIDE, ids=lambda words: words[0].split("=")[1])
+def test_jobs_side_by_side_share_shards_and_one_parent(tmp_path, launcher):
+    out = tmp_path / "out"
+    # the solver differs, the features do not: they are computed once, whoever comes first
+    words = ["-m", "solver.lambda_count=5,7", "seed=0,-1", "feature_dim=48", *TINY, *launcher]
+    done = subprocess.run(
+        [sys.executable, "-m", "ntkrun", *words, f"output_dir={out}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=250,
+    )
+    assert done.returncode == 7, done.stderr
+    assert "4 jobs: 2 ok, 2 failed" in done.stdout
+    assert len(list(out.glob("features/*"))) == 1
+    reused = [json.loads(p.read_text())["cache/shards_reused"] for p in out.glob("runs/*/result.json")]
+    assert sorted(reused) == [0, 3]
+    (parent,), children = parents_and_children(out)
+    assert {c.data.tags["mlflow.parentRunId"] for c in children} == {parent.info.run_id}
+    assert len(children) == 2
+    assert {p.name for p in tmp_path.iterdir()} == {"out"}
+
+
+def test_an_optimiser_sees_held_out_scores(tmp_path):
+    out = tmp_path / "out"
+    words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]
+    words += ["hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1"]
+    words += ["depth=choice(1,2)", "method=ntk_sketch", "feature_dim=48", "baseline=none", *TINY[:2]]
+    done = subprocess.run(
+        [sys.executable, "-m", "ntkrun", *words, f"output_dir={out}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=250,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 jobs: 3 ok" in done.stdout
+    best = (next(out.glob("sweeps/*")) / "optimization_results.yaml").read_text()
+    valid = [json.loads(p.read_text())["valid/accuracy"] for p in out.glob("runs/*/result.json")]
+    assert f"best_value: {max(valid)}" in best
