@@ -17,6 +17,7 @@ from ntkrun.commands import COMMANDS, command
 from ntkrun.errors import ConfigError, NtkrunError
 from ntkrun.helptext import help_text
 from ntkrun.launch import hydra_message, launch, start_logging
+from ntkrun.redact import redacted
 
 # Hydra's options that take a value, which must stay beside them when options move to the front
 VALUED = {
@@ -119,7 +120,7 @@ def _say(message: str, code: int, show: bool) -> int:
         import traceback
 
         traceback.print_exc()
-    sys.stderr.write(f"ntkrun: {' '.join(message.split())}\n")
+    sys.stderr.write(f"ntkrun: {redacted(' '.join(message.split()))}\n")
     return code
 
 

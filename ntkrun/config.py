@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ntkrun import checks, datasets
 from ntkrun.errors import ConfigError
 from ntkrun.maths import method as methods
+from ntkrun.redact import redacted
 from ntkrun.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     if problems:
         raise ConfigError(" ".join(problems))
     torch_device(record["device"])
+    uri = record["tracking"]["uri"]
+    shown = redacted(uri) if isinstance(uri, str) else uri
     output_dir = Path(record["output_dir"]).expanduser().absolute()
     return RunConfig(
         source=source,
@@ -79,7 +82,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         sweep=sweep,
         study=record["study"],
         study_size=record["study_size"],
-        record=record,
+        record=record | {"tracking": {**record["tracking"], "uri": shown}},
     )
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from ntkrun.errors import DataError, NtkrunError
 from ntkrun.helptext import conf_dir
+from ntkrun.redact import Formatter, redacted
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def launch(words: list[str]) -> int:
     if raised:
         raise raised[0]
     if sweep := sys.modules.get("ntkrun.sweep"):
-        return _end(sweep.Start.take())
+        return _end(*sweep.Start.take())
     return 0
 
 
@@ -99,7 +100,7 @@ def _checked(config: Any, sweep: Path | None = None) -> Any:
     return build({str(k): v for k, v in record.items()}, sweep)
 
 
-def _end(folder: Path | None) -> int:
+def _end(folder: Path | None, uri: str | None) -> int:
     """End a sweep: its table, its MLflow run, the exit code."""
     if folder is None:
         return 0
@@ -108,7 +109,7 @@ def _end(folder: Path | None) -> int:
     from ntkrun.stages import track
 
     record = sweep.finish(folder)
-    track.close_sweep(folder)
+    track.close_sweep(folder, uri)
     sys.stdout.write(sweep.table(folder))
     try:
         page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
@@ -144,7 +145,7 @@ def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
     lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident"))
     lines.append(("report", result["run_folder"]))
     if result.get("mlflow/run_id"):
-        lines.append(("MLflow", f"run {result['mlflow/run_id']} in {uri}"))
+        lines.append(("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}"))
         if uri.startswith("sqlite:"):
             lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
     return "\n" + "\n".join(f"{name:<14}{text}" for name, text in lines) + "\n"
@@ -161,6 +162,7 @@ def start_logging() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.ntkrun_terminal = True  # type: ignore[attr-defined]
     handler.setLevel(logging.INFO)
+    handler.setFormatter(Formatter())
     logger.addHandler(handler)
 
 

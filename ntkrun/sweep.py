@@ -19,6 +19,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 
 from ntkrun.errors import NtkrunError
+from ntkrun.redact import redacted
 from ntkrun.store.atomic import make_folder, write_json
 from ntkrun.store.runs import read_json
 
@@ -32,21 +33,21 @@ class Start(Callback):
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Write sweep.json; an unfinished sweep of the same words is continued in its MLflow run."""
         folder = Path(config.hydra.sweep.dir).absolute()
-        words = [*config.hydra.overrides.task, *config.hydra.overrides.hydra]
+        words = [redacted(w) for w in (*config.hydra.overrides.task, *config.hydra.overrides.hydra)]
         record = {"overrides": words, "started": time.time(), "status": "RUNNING"}
         if config.skip_finished:
             record |= _unfinished(folder.parent, words)
         make_folder(folder / "jobs")
         write_json(folder / "sweep.json", record)
-        Start._folder = folder
+        Start._started = folder, config.tracking.uri
 
-    _folder: Path | None = None
+    _started: tuple[Path | None, str | None] = (None, None)
 
     @classmethod
-    def take(cls) -> Path | None:
-        """Return the folder of the sweep that this process has started, once."""
-        folder, cls._folder = cls._folder, None
-        return folder
+    def take(cls) -> tuple[Path | None, str | None]:
+        """Return folder and tracking.uri of the sweep that this process has started, once."""
+        started, cls._started = cls._started, (None, None)
+        return started
 
 
 def _unfinished(sweeps: Path, words: list[str]) -> dict[str, Any]:
@@ -54,7 +55,8 @@ def _unfinished(sweeps: Path, words: list[str]) -> dict[str, Any]:
         record = read_json(path)
         if record.get("overrides") == words and record.get("status") == "RUNNING":
             write_json(path, {**record, "status": "CONTINUED"})
-            return {k: record[k] for k in ("parent_run_id", "tracking_uri") if k in record}
+            of_mlflow = ("parent_run_id", "tracking_uri", "experiment", "artifacts")
+            return {k: record[k] for k in of_mlflow if k in record}
     return {}
 
 
@@ -72,7 +74,8 @@ def attempt(folder: Path, number: int, title: str, work: Callable[[], dict[str, 
         text = str(error) if isinstance(error, NtkrunError) else f"{type(error).__name__}: {error}"
         log.error("job %d failed: %s", number, text)
         log.debug("job failed", exc_info=True)
-        outcome |= {"status": "failed", "error": text, "traceback": traceback.format_exc()}
+        outcome |= {"status": "failed", "error": redacted(text)}
+        outcome["traceback"] = redacted(traceback.format_exc())
     else:
         outcome["status"] = "skipped" if result.get("skipped") else "ok"
         outcome["run_folder"] = result["run_folder"]

@@ -141,7 +141,7 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
             ["method=cntk_sketsch"],
             2,
             "method of ntkrun must be one of cntk_nystrom, cntk_sketch, exact_cntk, exact_ntk, grad_rf, "
-            "ntk_random_features, ntk_sketch, raw, rff. Got 'cntk_sketsch' instead. "
+            "ntk_random_features, ntk_sketch, random_patches, raw, rff. Got 'cntk_sketsch' instead. "
             "Did you mean method=cntk_sketch?",
         ),
         (["experiment=nothing"], 2, "experiment of ntkrun must be one of"),
@@ -257,7 +257,7 @@ def test_help_is_quick_and_teaches(tmp_path):
     assert done.returncode == 0
     for word in (
         "cntk_sketch | exact_cntk",
-        "cifar10 | csv | digits | npz | protein",
+        "cifar10 | csv | ct | digits | fashion_mnist | million_songs | mnist | npz | protein",
         "feature_dim: 1024",
         "--multirun",
         "exit codes",

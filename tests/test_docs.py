@@ -5,8 +5,10 @@ import shlex
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from ntkrun import cli
+from ntkrun.commands import COMMANDS
 from ntkrun.maths import method as methods
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -44,14 +46,20 @@ def test_the_example_of_adding_a_method_works(tmp_path, monkeypatch, capsys):
     assert "test accuracy 0.9" in captured.out
 
 
-def test_readme_commands_compose(tmp_path, capsys):
-    text = (ROOT / "README.md").read_text()
+@pytest.mark.parametrize("page", ["README.md", "docs/sweeps.md"])
+def test_commands_of_a_page_compose(page, capsys):
+    text = (ROOT / page).read_text()
     commands = [line.strip() for line in text.splitlines() if line.startswith("    ntkrun ")]
     assert len(commands) >= 6
     for command in commands:
-        words = shlex.split(command, comments=True)[1:]
+        words = shlex.split(command.replace("...", ""), comments=True)[1:]
+        if words[0] in COMMANDS:
+            assert cli.main([words[0], "--help"]) == 0
+            assert f"usage: ntkrun {words[0]}" in capsys.readouterr().out
+            continue
         if "-m" in words:
-            words = [w.split(",")[0] for w in words if w != "-m"]
+            swept = re.compile(r"=(?:range|choice)\(([^,)]*).*")
+            words = [swept.sub(r"=\1", w).split(",")[0] for w in words if w != "-m"]
         code = cli.main([*words, *([] if "--cfg" in words else ["--cfg", "job"])])
         captured = capsys.readouterr()
         assert code == 0, (command, captured.err)

@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 from ntkrun.commands import add_folder
-from ntkrun.report import page
-from ntkrun.report.collect import runs_of
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the page and say where it is."""
+    from ntkrun.report import page
+    from ntkrun.report.collect import runs_of
+
     folder = Path(options.folder).absolute()
     runs = runs_of(folder, options.experiment)
     path = Path(options.out).absolute() if options.out else folder / "report.html"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ntkrun.commands import add_folder
 from ntkrun.errors import NetworkError
+from ntkrun.redact import redacted
 from ntkrun.stages import track
 from ntkrun.store.atomic import write_json
 from ntkrun.store.runs import scan
@@ -30,11 +31,10 @@ def run(options: argparse.Namespace) -> int:
             tracker = replace(tracker, uri=options.uri)
         run_id = track.publish(one.folder, tracker)
         if run_id is None:
-            raise NetworkError(
-                f"{tracker.uri} cannot be reached; {done} of {len(todo)} runs are published. Try again later."
-            )
+            store, left = redacted(tracker.uri), f"{done} of {len(todo)} runs are published"
+            raise NetworkError(f"{store} cannot be reached; {left}. Try again later.")
         write_json(one.folder / "result.json", {**one.result, "mlflow/run_id": run_id})
-        sys.stdout.write(f"published {one.folder.name} as {run_id} in {tracker.uri}\n")
+        sys.stdout.write(f"published {one.folder.name} as {run_id} in {redacted(tracker.uri)}\n")
     ended = [p.parent for p in sorted((root / "sweeps").glob("*/sweep.json")) if _ended(p)]
     if not all(list(map(track.close_sweep, ended))):
         raise NetworkError("the store of a sweep cannot be reached. Try again later.")

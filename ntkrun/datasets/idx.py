@@ -74,9 +74,9 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
     start = 4 + 4 * dimensions
-    shape = np.frombuffer(data[4:start], ">u4").tolist()
-    if data[:4] != bytes([0, 0, 8, dimensions]) or len(shape) != dimensions:
+    if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < start:
         raise DataError(f"{path} is not an IDX file of bytes with {dimensions} dimensions. Get it anew.")
+    shape = np.frombuffer(data[4:start], ">u4").tolist()
     if len(data) - start != math.prod(shape):
         raise DataError(
             f"{path} must hold {math.prod(shape)} bytes. Got {len(data) - start} instead. Get it anew."

@@ -138,11 +138,12 @@ class Rows:
         self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
         self.device = torch_device(method.device)
         start = time.perf_counter()
-        method.fit(split.sample(method.sample_rows, self.dtype, self.device))
+        sample = split.sample(method.sample_rows, self.dtype, self.device)
+        method.fit(sample)
         self.fit_seconds = 0.0  # drawing random numbers is set-up, looking at rows is work
         if method.sample_rows > 1:
             self.fit_seconds = time.perf_counter() - start
-            log.info("fit        to %d training rows in %.1f s", method.sample_rows, self.fit_seconds)
+            log.info("fit        to %d training rows in %.1f s", len(sample), self.fit_seconds)
 
     def warm_up(self) -> None:
         """Run one row, so that one-time set-up is not timed."""

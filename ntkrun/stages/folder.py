@@ -14,6 +14,7 @@ from typing import Any
 
 from ntkrun import machine
 from ntkrun.errors import MachineError
+from ntkrun.redact import Formatter, redacted
 from ntkrun.store.atomic import make_folder, write_json
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ class RunFolder:
         make_folder(self.path)
         file = logging.FileHandler(self.path / "run.log")
         self.opened = True
-        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        file.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._early.setTarget(file)
         self._early.flush()
         self._handlers.append(file)
@@ -88,7 +89,7 @@ class RunFolder:
             error.add_note(f"run folder: {self.path}")
             try:
                 status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
-                self._status(status, finished=time.time(), error=str(error))
+                self._status(status, finished=time.time(), error=redacted(str(error)))
             except MachineError:  # the disk that ended the run may be full
                 log.warning("the status of %s could not be written", self.path)
         for handler in self._handlers:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntkrun.redact import redacted
 from ntkrun.store.atomic import write_json
 from ntkrun.store.runs import Run, load, read_json
 
@@ -79,7 +80,7 @@ def publish(folder: Path, tracker: Tracker) -> str | None:
     except Exception as error:
         log.warning(
             "tracking   %s failed (%s: %s); the run folder is complete, publish it later with ntkrun sync",
-            tracker.uri,
+            redacted(tracker.uri),
             type(error).__name__,
             str(error).splitlines()[0] if str(error) else "",
         )
@@ -136,7 +137,7 @@ def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
 def _parent(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
     """Return the MLflow run of a sweep, made by whichever job comes first; call it under the store's lock."""
     record = read_json(sweep / "sweep.json")
-    if record.get("parent_run_id") and record.get("tracking_uri") == tracker.uri:
+    if record.get("parent_run_id") and record.get("tracking_uri") == redacted(tracker.uri):
         return record["parent_run_id"]
     tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL", "sweep_folder": str(sweep)}
     start = int(record["started"] * 1000)
@@ -147,7 +148,7 @@ def _parent(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
         client.log_param(run.info.run_id, name, value[:6000])
     record |= {
         "parent_run_id": run.info.run_id,
-        "tracking_uri": tracker.uri,
+        "tracking_uri": redacted(tracker.uri),
         "experiment": tracker.experiment,
     }
     record["artifacts"] = str(tracker.artifacts)
@@ -155,13 +156,16 @@ def _parent(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
     return run.info.run_id
 
 
-def close_sweep(sweep: Path) -> bool:
-    """End the MLflow run of a finished sweep, if it has one; False where the store cannot be reached."""
+def close_sweep(sweep: Path, uri: str | None = None) -> bool:
+    """End the MLflow run of a finished sweep, if it has one; False where the store cannot be reached.
+
+    `uri` is the store with its password, if it has one: sweep.json does not know that.
+    """
     record = read_json(sweep / "sweep.json")
     if not record.get("parent_run_id") or record.get("closed"):
         return True
     try:
-        tracker = Tracker(record["tracking_uri"], record["experiment"], Path(record["artifacts"]))
+        tracker = Tracker(uri or record["tracking_uri"], record["experiment"], Path(record["artifacts"]))
         with tracker.store() as (client, _):
             for state in ("ok", "skipped", "failed"):
                 client.log_metric(record["parent_run_id"], f"jobs/{state}", record[state])

@@ -1,0 +1,78 @@
+"""Features, lambda paths and scores stay finite for inputs of any size, duplicates and singular sums."""
+
+import numpy as np
+import pytest
+import torch
+
+from ntkrun.datasets.split import make_split
+from ntkrun.maths import method as methods
+from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.stages import featurize, regress, score
+from ntkrun.stages.regress import Ridge
+from tests.faults.plan import record
+
+RNG = np.random.default_rng(4)
+FAST = [n for n in sorted(methods.METHODS) if not n.startswith(("exact", "cntk_nystrom"))]
+SUBSET = {"n_train": None, "n_test": None, "valid_fraction": 0.25, "split_seed": 0, "classes": 2}
+
+
+def images(n):
+    y = np.arange(n) % 2
+    return RNG.normal(size=(n, 6, 5, 2)) + y[:, None, None, None], y
+
+
+def through(name, train, test, folder, **options):
+    """Return all features, the validation scores and the test score of a whole fit."""
+    split = make_split("numbers", train, test, **{**SUBSET, **options})
+    cls = methods.get(name)
+    method = cls(**({"n_components": 640} if "n_components" in cls().get_params() else {}))
+    features = featurize.run(split, method, folder, 32)
+    fit = regress.run(features, 2, Ridge(lambda_count=5))
+    z = torch.cat([z for z, _ in features.batches("train", "valid", "test")])
+    return z, fit.valid_scores, score.run(fit, features, 2).value
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
+@pytest.mark.parametrize("name", FAST)
+def test_any_scale_gives_the_same_finite_numbers(name, scale, tmp_path):
+    (x, y), (x_test, y_test) = images(60), images(20)
+    plain = through(name, (x, y), (x_test, y_test), tmp_path / "a")
+    scaled = through(name, (x * scale, y), (x_test * scale, y_test), tmp_path / "b")
+    for z, path, value in (plain, scaled):
+        assert torch.isfinite(z).all()
+        assert np.isfinite([*path, value]).all()
+    assert torch.allclose(plain[0], scaled[0], rtol=1e-3, atol=1e-4 * float(plain[0].abs().max()))
+    record("numbers", f"{name}, inputs scaled by 1e-30 .. 1e30", 1)
+
+
+@pytest.mark.parametrize("preprocess", ["standardize", "zca"])
+@pytest.mark.parametrize("kind", ["duplicates", "constant", "zero", "one pixel"])
+@pytest.mark.parametrize("name", ["cntk_sketch", "ntk_sketch", "random_patches", "raw"])
+def test_degenerate_inputs(name, kind, preprocess, tmp_path):
+    (x, y), (x_test, y_test) = images(60), images(20)
+    if kind == "duplicates":
+        x = np.repeat(x[:3], 20, 0)
+    elif kind == "constant":
+        x, x_test = np.full_like(x, 7.0), np.full_like(x_test, 7.0)
+    elif kind == "zero":
+        x, x_test = np.zeros_like(x), np.zeros_like(x_test)
+    else:
+        x[:, 1:], x_test[:, 1:] = 0, 0
+    z, path, value = through(name, (x, y), (x_test, y_test), tmp_path, preprocess=preprocess)
+    assert torch.isfinite(z).all()
+    assert np.isfinite([*path, value]).all()
+    record("numbers", f"{name}, {kind}, {preprocess}", 1)
+
+
+@pytest.mark.parametrize("rank", [1, 5, 40])
+def test_singular_sums_have_finite_solutions_along_the_whole_path(rank):
+    z = torch.from_numpy(RNG.normal(size=(200, rank)) @ RNG.normal(size=(rank, 1100)))
+    y = torch.from_numpy(RNG.normal(size=(200, 2)))
+    equations = NormalEquations()
+    equations.add(z, y)
+    grid = [10.0**-k for k in range(18, 0, -1)]
+    for primal, dual in zip(equations.path(grid), dual_path(z @ z.T, y, grid), strict=True):
+        assert torch.isfinite(primal.predict(z)).all()
+        assert torch.isfinite(dual.predict(z @ z.T)).all()
+        if primal.lam > 1e-9:
+            assert torch.allclose(primal.predict(z), dual.predict(z @ z.T), atol=1e-4)

@@ -1,0 +1,154 @@
+"""S1-S6, S8, S11: nothing named in a config is run, no secret is written, no link is followed out."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from ntkrun import cli
+from ntkrun.redact import redacted
+from ntkrun.store import atomic
+from tests.faults.plan import record
+
+TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
+
+TARGETS = [
+    "os.system",
+    "logging.os.system",
+    "posix.system",
+    "builtins.eval",
+    "subprocess.Popen",
+    "functools.partial",
+    "itertools.accumulate",
+    "pdb.Pdb._getval",
+    "os._exit",
+    "hydra.utils.instantiate",
+    "ntkrun.machine.os.system",
+    "ntkrun.maths.method.base.os.system",
+]
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_importable_names_in_a_config_are_not_called(target, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_INSTANTIATE_ALLOWLIST_OVERRIDE", target)
+    call = f"{{_target_: {target}, command: 'touch CANARY', _args_: ['touch CANARY']}}"
+    for words in (
+        [f"method.name={target}"],
+        [f"dataset.name={target}"],
+        [f"+method._target_={target}", "+method._args_=['touch CANARY']"],
+        [f"+dataset.extra={call}"],
+        [f"feature_dim={call}"],
+        [f"study={target}"],
+    ):
+        assert cli.main([*words, f"output_dir={tmp_path / 'out'}"]) == 2, words
+        assert "Traceback" not in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    record("S1", f"{target} at six places of a configuration", 6)
+
+
+def test_a_saved_run_configuration_calls_nothing_either(tmp_path, capsys):
+    out = tmp_path / "out"
+    assert cli.main([*TINY, f"output_dir={out}"]) == 0
+    (folder,) = (out / "runs").iterdir()
+    config = json.loads((folder / "config.json").read_text())
+    for key, value in (("method", {"name": "os.system", "command": "true"}), ("study", "os.system")):
+        (folder / "config.json").write_text(json.dumps({**config, key: value}))
+        assert cli.main(["rerun", str(folder)]) == 2
+        assert "Traceback" not in capsys.readouterr().err
+    record("S1", "a foreign run folder given to rerun", 2)
+
+
+def test_secrets_reach_no_file_and_no_line(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_TOKEN", "tok-SECRET-1")
+    out = tmp_path / "out"
+    uri = "http://alice:pw-SECRET-2@127.0.0.1:9/x"
+    assert cli.main([*TINY, f"output_dir={out}", f"tracking.uri={uri}"]) == 0
+    cli.main(["sync", str(out), "--uri", uri])
+    cli.main(["list", str(out)])
+    cli.main(["report", str(out)])
+    said = capsys.readouterr()
+    assert "SECRET" not in said.out + said.err
+    assert "http://***@127.0.0.1:9" in said.err
+    files = [p for p in out.rglob("*") if p.is_file()]
+    assert len(files) > 10
+    for path in files:
+        assert b"SECRET" not in path.read_bytes(), path
+    record("S3", "a token and a password: in no file and no line of output", 2)
+
+
+def test_redaction():
+    assert (
+        redacted("sqlite:////tmp/a@b.db and https://u:p@h/x") == "sqlite:////tmp/a@b.db and https://***@h/x"
+    )
+    assert redacted("postgresql+psycopg2://user:p%40w@db:5432/x") == "postgresql+psycopg2://***@db:5432/x"
+
+
+AUDIT = """
+import sys
+seen = []
+def hook(event, arguments):
+    if event in ("pickle.find_class", "subprocess.Popen", "os.system", "socket.connect", "os.exec"):
+        seen.append((event, str(arguments)[:200]))
+sys.addaudithook(hook)
+from ntkrun import cli
+code = cli.main({words!r})
+print("EVENTS", seen)
+sys.exit(code)
+"""
+
+
+def test_a_whole_run_unpickles_nothing_and_connects_to_nothing(tmp_path):
+    words = [*TINY, f"output_dir={tmp_path / 'out'}"]
+    done = subprocess.run([sys.executable, "-c", AUDIT.format(words=words)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    line = next(s for s in done.stdout.splitlines() if s.startswith("EVENTS"))
+    events = eval(line.removeprefix("EVENTS"))
+    connected = [e for e in events if e[0] == "socket.connect"]
+    assert not connected
+    assert not [e for e in events if e[0] in ("os.system", "os.exec")]
+    started = [e for e in events if e[0] == "subprocess.Popen"]
+    assert all("git" in e[1] for e in started), started  # the revision, for the record
+    unpickled = [e for e in events if e[0] == "pickle.find_class"]
+    assert not unpickled
+    record("S4", "audit hook over a whole run: nothing unpickled, no connection, no program but git", 1)
+
+
+def test_links_are_not_followed_out(tmp_path, capsys):
+    out, secret = tmp_path / "out", tmp_path / "secret.txt"
+    secret.write_text("private")
+    assert cli.main([*TINY, f"output_dir={out}"]) == 0
+    shard = next(out.glob("features/*/test-*.h5"))
+    shard.unlink()
+    shard.symlink_to(secret)
+    assert cli.main([*TINY, f"output_dir={out}"]) == 0
+    assert not shard.is_symlink()
+    assert secret.read_text() == "private"
+    record("S5", "a shard replaced by a link to a private file", 1)
+
+
+def test_temporary_names_cannot_be_planted(tmp_path, monkeypatch):
+    victim = tmp_path / "victim"
+    victim.write_text("untouched")
+    names = iter(["aaaaaaaa", "bbbbbbbb"])
+    monkeypatch.setattr("tempfile._get_candidate_names", lambda: names)
+    (tmp_path / f"{atomic.TEMPORARY}aaaaaaaa").symlink_to(victim)
+    atomic.write_atomic(tmp_path / "file", b"data")
+    assert victim.read_text() == "untouched"
+    assert (tmp_path / "file").read_bytes() == b"data"
+    record("S11", "a link planted at the temporary name", 1)
+
+
+def test_files_are_not_open_to_all_while_written(tmp_path, monkeypatch):
+    modes = []
+    real = os.fdopen
+
+    def look(handle, *arguments):
+        modes.append(os.fstat(handle).st_mode & 0o777)
+        return real(handle, *arguments)
+
+    monkeypatch.setattr(os, "fdopen", look)
+    atomic.write_atomic(tmp_path / "file", b"data")
+    assert modes == [0o600]
