@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import logging.handlers
 import os
@@ -24,7 +25,7 @@ class RunFolder:
     """A context that keeps early log lines in memory until `open` makes the folder.
 
     So nothing is written before the data are known to be good. Leaving with an exception marks an opened
-    folder FAILED, or KILLED for Ctrl-C.
+    folder FAILED, or KILLED for Ctrl-C; a finished one stays so, whatever fails afterwards.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ class RunFolder:
 
     def __init__(self, output_dir: Path, sweep: Path | None = None):
         self.output_dir, self.sweep = output_dir, sweep
-        self.started, self.opened = time.time(), False
+        self.started, self.opened, self.finished = time.time(), False, False
         self.key = secrets.token_hex(16)  # by which the tracker knows the run, wherever its folder goes
 
     def __enter__(self) -> RunFolder:
@@ -73,6 +74,7 @@ class RunFolder:
         """Write the result and mark the folder FINISHED."""
         self.write("result.json", result)
         self._status("FINISHED", finished=time.time())
+        self.finished = True
 
     def _status(self, status: str, **more: Any) -> None:
         process: dict[str, Any] = {"pid": os.getpid(), "host": platform.node(), "key": self.key}
@@ -84,7 +86,7 @@ class RunFolder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if error is not None and self.opened:
+        if error is not None and self.opened and not self.finished:
             log.debug("the run ended early", exc_info=(type(error), error, trace))
             error.add_note(f"run folder: {self.path}")
             try:
@@ -94,4 +96,5 @@ class RunFolder:
                 log.warning("the status of %s could not be written", self.path)
         for handler in self._handlers:
             logging.getLogger("ntkrun").removeHandler(handler)
-            handler.close()
+            with contextlib.suppress(OSError):  # its last lines may not fit on a full disk
+                handler.close()

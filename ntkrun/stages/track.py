@@ -45,7 +45,9 @@ class Tracker:
         from filelock import FileLock
         from mlflow.tracking import MlflowClient
 
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        # what they have to say of a broken store comes to us as an exception
+        for name in ("mlflow", "sqlalchemy"):
+            logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         self.artifacts.mkdir(parents=True, exist_ok=True)
         with FileLock(self.artifacts.parent / ".mlflow.lock"):
             client = MlflowClient(tracking_uri=self.uri)
