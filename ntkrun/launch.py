@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ntkrun.errors import DataError, NtkrunError
+from ntkrun.errors import ConfigError, DataError, NtkrunError
 from ntkrun.helptext import conf_dir
 from ntkrun.redact import Formatter, redacted
 
@@ -19,6 +19,7 @@ SWEEP_FAILED = 7
 def launch(words: list[str]) -> int:
     """Run one job or a sweep and return the exit code; an error of a single job is raised."""
     import hydra
+    import yaml
 
     raised: list[Exception] = []
 
@@ -38,8 +39,17 @@ def launch(words: list[str]) -> int:
             raised.append(error)  # raised below: Hydra would print lines of its own
         return None
 
+    for word, value in zip(words, [*words[1:], ""], strict=True):
+        option, _, joined = word.partition("=")
+        if option in ("--config-dir", "-cd"):
+            from ntkrun.yamlcheck import check_folder
+
+            check_folder(Path(joined or value))
     sys.argv = ["ntkrun", *words]
-    job()
+    try:
+        job()
+    except yaml.YAMLError as error:  # the job's own errors are in `raised`
+        raise ConfigError(f"a configuration file cannot be read: {' '.join(str(error).split())}") from error
     if raised:
         raise raised[0]
     if sweep := sys.modules.get("ntkrun.sweep"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from ntkrun import checks
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
+
+WIDEST = 100_000  # columns; pandas takes minutes over a million
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,11 +74,8 @@ class Csv(DataSource):
         """Return the split; DataError for a file that is not a table of finite numbers."""
         path = Path(self.path).expanduser() if self.path else self.cache() / str(self.file)
         if not path.is_file():
-            remedy = (
-                f"Get it from {self.source} and set dataset.path=FILE."
-                if self.source
-                else "Set dataset.path=FILE."
-            )
+            get = f"Get it from {self.source} and set" if self.source else "Set"
+            remedy = f"{get} dataset.path=FILE."
             raise DataError(must_be("path", "Csv", "an existing file", str(path), remedy))
         columns, values = _read(path, self.header)
         target = columns[-1] if self.target is None else str(self.target)
@@ -102,14 +103,26 @@ class Csv(DataSource):
         return make_split(name, (x[train], y[train]), (x[test], y[test]), classes=classes, **self.subset())
 
 
+def _opened(path: Path) -> IO[bytes]:
+    """Return the table's bytes as a file."""
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        return archive.open(archive.infolist()[0])
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
+
+
 def _read(path: Path, header: bool) -> tuple[list[str], np.ndarray]:
     """Return column names and the numbers (rows, columns), float64."""
     import pandas as pd
 
     try:
+        with _opened(path) as file:
+            width = file.readline(1 << 22).count(b",") + 1
+        if width > WIDEST:
+            raise ValueError(f"its first line has {width:,} columns, more than {WIDEST:,}")
         table = pd.read_csv(path, header=0 if header else None)
         values = table.to_numpy(dtype=np.float64)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, pd.errors.ParserError) as error:
+    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile, pd.errors.ParserError) as error:
         raise DataError(
             f"{path} is not a table of numbers with a header: {str(error).splitlines()[0]}"
         ) from error

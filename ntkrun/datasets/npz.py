@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,6 +51,7 @@ class Npz(DataSource):
         if not path.is_file():
             raise DataError(must_be("path", "Npz", "an existing file", str(path)))
         try:
+            _believable(path)
             with np.load(path, allow_pickle=False) as file:
                 missing = [k for k in KEYS if k not in file.files]
                 if missing:
@@ -56,7 +59,7 @@ class Npz(DataSource):
                         must_be("path", "Npz", f"a file with the arrays {', '.join(KEYS)}", file.files)
                     )
                 arrays = [file[k] for k in KEYS]
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError) as error:
+        except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error) as error:
             raise DataError(
                 f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]
             ) from error
@@ -65,4 +68,27 @@ class Npz(DataSource):
         if self.task == "classification":
             integer = np.issubdtype(y.dtype, np.integer) and len(y) > 0
             classes = self.classes or (max(2, int(y.max()) + 1) if integer else 2)
+            if self.classes is None and integer and y.min() >= 0:
+                absent = np.setdiff1d(np.arange(classes), y)
+                if len(absent) and len(np.unique(y)) > 1:
+                    constraint = f"labels of all of 0..{classes - 1} ({absent[0]} is absent)"
+                    got = f"{len(np.unique(y))} labels up to {int(y.max())}"
+                    remedy = "Set dataset.classes if that is meant."
+                    raise DataError(must_be("y_train", path.stem, constraint, got, remedy))
         return make_split(path.stem, (x, y), (x_test, y_test), classes=classes, **self.subset())
+
+
+def _believable(path: Path) -> None:
+    """Raise ValueError for a header that promises more than the file holds, before room is made for it."""
+    with zipfile.ZipFile(path) as archive:
+        for info in archive.infolist():
+            if info.filename.removesuffix(".npy") not in KEYS:
+                continue
+            with archive.open(info) as file:
+                version = np.lib.format.read_magic(file)
+                read = getattr(np.lib.format, f"read_array_header_{version[0]}_0", None)
+                if read is None:
+                    raise ValueError(f"{info.filename} has an unknown format {version}")
+                shape, _, dtype = read(file)
+            if math.prod(shape) * dtype.itemsize > info.file_size:
+                raise ValueError(f"{info.filename} promises shape {shape} in {info.file_size} bytes")

@@ -12,6 +12,8 @@ from torch import Tensor
 from ntkrun.datasets.preprocess import PREPROCESS, Preprocess
 from ntkrun.errors import DataError, must_be
 
+LARGEST = 1e150
+
 
 @dataclass(frozen=True)
 class Part:
@@ -131,6 +133,9 @@ def make_split(
     (x, y), (x_test, y_test) = _checked(name, "train", *train), _checked(name, "test", *test)
     if x.shape[1:] != x_test.shape[1:]:
         raise DataError(must_be("x_test", name, f"shaped like x_train, (n, {x.shape[1:]})", x_test.shape))
+    if (x.dtype.kind == "f") != (x_test.dtype.kind == "f"):
+        both = f"{x.dtype.name} and {x_test.dtype.name}"
+        raise DataError(must_be("x_test", name, "whole numbers or not, as x_train is", both, "Convert one."))
     if classes is not None:
         for role, labels in (("y_train", y), ("y_test", y_test)):
             if not np.issubdtype(labels.dtype, np.integer):
@@ -182,6 +187,10 @@ def _checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.nda
             raise DataError(
                 must_be(what, name, f"finite (row {row} is not)", "nan or inf", "Clean the rows.")
             )
+    if x.dtype.kind == "f" and float(np.abs(x).max()) > LARGEST:
+        row = int(np.abs(x).reshape(len(x), -1).max(1).argmax())
+        constraint = f"at most {LARGEST:g} in size (row {row} is not), or its square overflows"
+        raise DataError(must_be(f"x_{role}", name, constraint, float(np.abs(x).max()), "Scale it."))
     return x, y
 
 

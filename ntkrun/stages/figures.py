@@ -13,6 +13,8 @@ from ntkrun.stages.regress import Fit
 from ntkrun.stages.score import Scores
 from ntkrun.store.atomic import write_atomic
 
+MOST_CLASSES = 100  # of a confusion matrix that people can read
+
 
 def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result: dict[str, Any]) -> None:
     """Write lambda.png, time.png and, for classification, confusion.png into `folder`."""
@@ -71,7 +73,7 @@ def _time(plt: Any, result: dict[str, Any]) -> Any:
 
 
 def _confusion(plt: Any, scores: Scores, names: list[str]) -> Any:
-    if scores.metric != "accuracy":
+    if scores.metric != "accuracy" or len(names) > MOST_CLASSES:
         return None
     counts: Tensor = metrics.confusion(scores.prediction, scores.labels, len(names))
     share = counts / counts.sum(1, keepdim=True).clamp(min=1)

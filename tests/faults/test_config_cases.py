@@ -25,7 +25,7 @@ CASES = {
     "C14 depth 1e6": (["depth=1000000"], 2, "depth of CNTKSketch must be an integer in [1, 100]"),
     "C15 even filter": (["filter_size=4"], 2, "filter_size of CNTKSketch must be odd. Got 4"),
     "C16 filters larger than the image": (
-        ["method.padding=valid", "filter_size=11"],
+        ["method.padding=valid", "filter_size=11", "method.sketch_dim=200"],
         3,
         "pixels for padding=valid",
     ),
@@ -69,6 +69,7 @@ def start(tmp_path, capsys, monkeypatch):
             words = [*words, f"output_dir={out}"]
         tiny = ["dataset.n_train=60", "dataset.n_test=20", "baseline=none", "tracking.uri=sqlite:///:memory:"]
         keys = {w.split("=")[0] for w in words}
+        tiny = [w for w in tiny if w.split("=")[0] not in keys]
         words += [w for w in tiny if "dataset=npz" not in words or not w.startswith("dataset")]
         if "feature_dim" not in keys and "filter_size" not in keys:
             words.append("feature_dim=64")

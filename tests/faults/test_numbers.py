@@ -71,8 +71,8 @@ def test_singular_sums_have_finite_solutions_along_the_whole_path(rank):
     equations = NormalEquations()
     equations.add(z, y)
     grid = [10.0**-k for k in range(18, 0, -1)]
-    for primal, dual in zip(equations.path(grid), dual_path(z @ z.T, y, grid), strict=True):
+    for rel, primal, dual in zip(grid, equations.path(grid), dual_path(z @ z.T, y, grid), strict=True):
         assert torch.isfinite(primal.predict(z)).all()
         assert torch.isfinite(dual.predict(z @ z.T)).all()
-        if primal.lam > 1e-9:
+        if rel >= 1e-8:  # below, rounding of the kernel's values shows in the dual
             assert torch.allclose(primal.predict(z), dual.predict(z @ z.T), atol=1e-4)
