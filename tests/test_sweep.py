@@ -136,7 +136,7 @@ def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
 
 SIDE_BY_SIDE = [
     ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-    ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"],
+    pytest.param(["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"], marks=pytest.mark.slow),
 ]
 
 
@@ -163,6 +163,7 @@ def test_jobs_side_by_side_share_shards_and_one_parent(tmp_path, launcher):
     assert {p.name for p in tmp_path.iterdir()} == {"out"}
 
 
+@pytest.mark.slow
 def test_an_optimiser_sees_held_out_scores(tmp_path):
     out = tmp_path / "out"
     words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]

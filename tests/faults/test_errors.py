@@ -28,7 +28,7 @@ def one_line(first):
 )
 def test_every_call_fails_once(toy, error, again):
     calls = toy.start(toy.fresh(), mode="count").count
-    every = range(1, calls + 1, 1 if FULL else calls // 4)
+    every = range(1, calls + 1, 1 if FULL else calls // 2)
     stopped = 0
     for at in every:
         out = toy.fresh()

@@ -35,21 +35,21 @@ def test_a_clean_run_repeats_itself(toy):
 
 
 def test_kills_at_random_instants(toy):
-    rng, trials = random.Random(SEED), count(5, 300)
+    rng, trials = random.Random(SEED), count(3, 300)
     length = toy.start(toy.fresh()).seconds
     killed = 0
     for _ in range(trials):
         out = toy.fresh()
         killed += survive(toy, out, after=rng.uniform(0, length)).code == -signal.SIGKILL
         finish(toy, out)
-    assert killed >= 0.8 * trials
+    assert killed >= 0.6 * trials
     record("K1", "SIGKILL at a random instant, then the same command", trials)
 
 
 def test_kill_before_every_call(toy):
     calls = toy.start(toy.fresh(), mode="count").count
     assert calls > 200
-    every = range(1, calls + 1, 1 if FULL else calls // 8)
+    every = range(1, calls + 1, 1 if FULL else calls // 4)
     for at in every:
         out = toy.fresh()
         assert survive(toy, out, mode="kill", at=at).code == -signal.SIGKILL
@@ -65,7 +65,7 @@ def test_kill_before_every_call(toy):
 
 @pytest.mark.parametrize(("how", "name"), [(0, "all dropped"), (1, "some dropped"), (2, "torn")])
 def test_power_loss(toy, how, name):
-    rng, trials = random.Random(SEED + how), count(4, 100)
+    rng, trials = random.Random(SEED + how), count(2, 100)
     calls = toy.start(toy.fresh(), mode="count").count
     for _ in range(trials):
         out = toy.fresh()
@@ -97,12 +97,12 @@ def test_kills_during_the_resume(toy):
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
 def test_signals_end_a_run_in_time_and_mark_it(toy, number, code):
-    rng, trials = random.Random(SEED + number), count(1, 20)
+    rng, trials = random.Random(SEED + number), count(2, 20)
     length = toy.start(toy.fresh()).seconds
     seen = 0
     for _ in range(trials):
         out = toy.fresh()
-        after = rng.uniform(0.3 * length, 0.8 * length)
+        after = rng.uniform(0.1 * length, 0.4 * length)
         first = toy.start(out, after=after, signal=int(number))
         assert first.seconds < after + 5
         assert first.code in (code, 0), first.err

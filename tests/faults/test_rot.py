@@ -77,7 +77,7 @@ def test_damaged_bytes_of_a_shard_are_all_found(toy, good, damage, full):
 
 @pytest.mark.parametrize("damage", [flip, cut, page])
 def test_only_the_damaged_shards_are_computed_again(toy, good, damage):
-    rng, trials = random.Random(SEED + 1), count(3, 30)
+    rng, trials = random.Random(SEED + 1), count(2, 30)
     for _ in range(trials):
         out = copy(toy, good)
         victims = rng.sample(files(out), 2)
@@ -92,7 +92,7 @@ def test_only_the_damaged_shards_are_computed_again(toy, good, damage):
 
 
 def test_swapped_and_foreign_shards(toy, good):
-    rng, trials = random.Random(SEED + 2), count(4, 30)
+    rng, trials = random.Random(SEED + 2), count(2, 30)
     for _ in range(trials):
         out = copy(toy, good)
         a, b = rng.sample(files(out), 2)
@@ -129,7 +129,7 @@ def test_shards_that_are_no_files(toy, good, what):
 
 
 def test_damaged_manifests(toy, good):
-    rng, trials = random.Random(SEED + 3), count(8, 200)
+    rng, trials = random.Random(SEED + 3), count(3, 200)
     for _ in range(trials):
         out = copy(toy, good)
         (path,) = out.glob("features/*/manifest.json")
