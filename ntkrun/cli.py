@@ -93,7 +93,7 @@ def _guarded(work: Callable[[], int], show: bool) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives until the process ends
         return 0
     except Exception as error:
-        if type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
+        if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml"):
             return _say(hydra_message(error), ConfigError.exit_code, show)
         if isinstance(error, MemoryError) or "not enough memory" in str(error):
             return _say("out of memory. Lower feature_dim, shard_rows or dataset.n_train.", 5, show)

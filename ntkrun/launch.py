@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ntkrun.errors import ConfigError, DataError, NtkrunError
+from ntkrun.errors import DataError, NtkrunError
 from ntkrun.helptext import conf_dir
 from ntkrun.redact import Formatter, redacted
 
@@ -19,7 +19,6 @@ SWEEP_FAILED = 7
 def launch(words: list[str]) -> int:
     """Run one job or a sweep and return the exit code; an error of a single job is raised."""
     import hydra
-    import yaml
 
     raised: list[Exception] = []
 
@@ -46,10 +45,7 @@ def launch(words: list[str]) -> int:
 
             check_folder(Path(joined or value))
     sys.argv = ["ntkrun", *words]
-    try:
-        job()
-    except yaml.YAMLError as error:  # the job's own errors are in `raised`
-        raise ConfigError(f"a configuration file cannot be read: {' '.join(str(error).split())}") from error
+    job()
     if raised:
         raise raised[0]
     if sweep := sys.modules.get("ntkrun.sweep"):
@@ -58,18 +54,10 @@ def launch(words: list[str]) -> int:
 
 
 def _single(config: Any) -> None:
-    checked, run = _checked(config), None
-    if checked.skip_finished:
-        from ntkrun.store.runs import finished_like
-
-        run = finished_like(checked.output_dir, checked.record)
-    if run is not None:
-        log.info("skipped    the same configuration has finished in %s", run.folder)
-        result = run.result
-    else:
-        from ntkrun import pipeline
-
-        result = pipeline.run(checked)
+    checked = _checked(config)
+    result = _result(checked)
+    if result.get("skipped"):
+        log.info("skipped    the same configuration has finished in %s", result["run_folder"])
     sys.stdout.write(summary(result, str(checked.output_dir), checked.tracker.uri))
     sys.stdout.flush()
 
@@ -78,23 +66,25 @@ def _swept(config: Any, folder: Path, number: int, title: str) -> float:
     """Do one job of a sweep, perhaps in a worker process; return the held-out score for an optimiser."""
     start_logging()
     from ntkrun import sweep
-    from ntkrun.store.runs import finished_like
-
-    def work() -> dict[str, Any]:
-        checked = _checked(config, folder)
-        run = finished_like(checked.output_dir, checked.record) if checked.skip_finished else None
-        if run is not None:
-            return {**run.result, "run_folder": str(run.folder), "skipped": True}
-
-        from ntkrun import pipeline
-
-        return pipeline.run(checked)
 
     log.info("\njob %d    %s", number, title)
-    outcome = sweep.attempt(folder, number, title, work)
+    outcome = sweep.attempt(folder, number, title, lambda: _result(_checked(config, folder)))
     value = f"{outcome['metric']} {outcome['value']:.4f}, " if "value" in outcome else ""
     log.info("job %d %s: %s%.1f s", number, outcome["status"], value, outcome["seconds"])
     return outcome.get("valid", float("nan"))
+
+
+def _result(checked: Any) -> dict[str, Any]:
+    """Return the result of a run, "skipped" set where it was there already and may be left out."""
+    if checked.skip_finished:
+        from ntkrun.store.runs import finished_like
+
+        if run := finished_like(checked.output_dir, checked.record):
+            return {**run.result, "run_folder": str(run.folder), "skipped": True}
+
+    from ntkrun import pipeline
+
+    return pipeline.run(checked)
 
 
 def _checked(config: Any, sweep: Path | None = None) -> Any:
@@ -120,7 +110,7 @@ def _end(folder: Path | None, uri: str | None) -> int:
 
     record = sweep.finish(folder)
     track.close_sweep(folder, uri)
-    sys.stdout.write(sweep.table(folder))
+    sys.stdout.write(sweep.table(folder, record))
     try:
         page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
         sys.stdout.write(f"report        {folder / 'report.html'}\n")
@@ -135,7 +125,9 @@ def _end(folder: Path | None, uri: str | None) -> int:
 
 def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
     """Return the lines that end a run."""
-    metric = next((m for m in ("accuracy", "mse") if f"test/{m}" in result), "")
+    from ntkrun.store.runs import metric_of
+
+    metric = metric_of(result) or ""
     lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
     if metric:
         lines = [("test " + metric, f"{result['test/' + metric]:.4f}")]
@@ -184,6 +176,8 @@ def hydra_message(error: Exception) -> str:
     if isinstance(error.__cause__, NtkrunError):
         return str(error.__cause__)
     text = " ".join(str(error).split())
+    if type(error).__module__.startswith("yaml"):
+        return f"a configuration file cannot be read: {text}"
     missing = re.search(r"Could not (?:find|load) '?(\w+)/([^' ]+)'?", text)
     if missing:
         group, name = missing.groups()

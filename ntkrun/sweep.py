@@ -21,7 +21,7 @@ from hydra.experimental.callback import Callback
 from ntkrun.errors import NtkrunError
 from ntkrun.redact import redacted
 from ntkrun.store.atomic import make_folder, write_json
-from ntkrun.store.runs import read_json
+from ntkrun.store.runs import metric_of, read_json
 
 log = logging.getLogger(__name__)
 STATES = ("ok", "skipped", "failed")
@@ -79,10 +79,9 @@ def attempt(folder: Path, number: int, title: str, work: Callable[[], dict[str, 
     else:
         outcome["status"] = "skipped" if result.get("skipped") else "ok"
         outcome["run_folder"] = result["run_folder"]
-        for metric in ("accuracy", "mse"):
-            if f"test/{metric}" in result:
-                outcome |= {"metric": metric, "value": result[f"test/{metric}"]}
-                outcome["valid"] = result[f"valid/{metric}"]
+        if metric := metric_of(result):
+            outcome |= {"metric": metric, "value": result[f"test/{metric}"]}
+            outcome["valid"] = result[f"valid/{metric}"]
     outcome["seconds"] = time.perf_counter() - start
     write_json(folder / "jobs" / f"{number:05d}.json", outcome)
     return outcome
@@ -102,12 +101,10 @@ def finish(folder: Path) -> dict[str, Any]:
     return record
 
 
-def table(folder: Path) -> str:
-    """Return the table that ends a sweep."""
+def table(folder: Path, record: dict[str, Any]) -> str:
+    """Return the table that ends a sweep, whose record `finish` has returned."""
     jobs = outcomes(folder)
-    counts = ", ".join(
-        f"{n} {s}" for s in STATES if (n := sum(job["status"] == s for job in jobs)) or s == "ok"
-    )
+    counts = ", ".join(f"{record[s]} {s}" for s in STATES if record[s] or s == "ok")
     lines = [f"\nsweep         {len(jobs)} jobs: {counts}"]
     metric = next((job["metric"] for job in jobs if "metric" in job), "")
     lines.append(f"{'job':>5}  {'status':<8}{metric:>9}{'seconds':>9}  overrides")

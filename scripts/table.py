@@ -16,7 +16,6 @@ from ntkrun.errors import NtkrunError
 from ntkrun.report.charts import figures
 from ntkrun.report.collect import Line, Sheet, runs_of, sheets
 from ntkrun.report.page import machines
-from ntkrun.stages.baseline import human
 
 
 def markdown(sheet: Sheet, command: str) -> str:
@@ -41,13 +40,18 @@ def markdown(sheet: Sheet, command: str) -> str:
 
 def cells(line: Line, sheet: Sheet) -> list[str]:
     """Return the cells of a line."""
-    score = f"{line.score:.4f}" + (f" ± {line.spread:.4f}" if len(line.runs) > 1 else "")
-    times = [human(line.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")]
     speed = "-"
     if "speedup" in line.numbers:
         speed = f"{line.numbers['speedup']:,.0f} x, {line.runs[0].result['exact/time_kind']}"
     varied = [str(line.varied.get(key, "-")) for key in sheet.keys]
-    return [*varied, score, str(len(line.runs)), *times, speed, f"{line.numbers['memory/peak_rss_mb']:,.0f}"]
+    return [
+        *varied,
+        line.shown_score,
+        str(len(line.runs)),
+        *line.shown_times,
+        speed,
+        f"{line.numbers['memory/peak_rss_mb']:,.0f}",
+    ]
 
 
 def main(words: list[str]) -> int:

@@ -12,7 +12,7 @@ from ntkrun.errors import NetworkError
 from ntkrun.redact import redacted
 from ntkrun.stages import track
 from ntkrun.store.atomic import write_json
-from ntkrun.store.runs import scan
+from ntkrun.store.runs import read_json, scan
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,14 +35,9 @@ def run(options: argparse.Namespace) -> int:
             raise NetworkError(f"{store} cannot be reached; {left}. Try again later.")
         write_json(one.folder / "result.json", {**one.result, "mlflow/run_id": run_id})
         sys.stdout.write(f"published {one.folder.name} as {run_id} in {redacted(tracker.uri)}\n")
-    ended = [p.parent for p in sorted((root / "sweeps").glob("*/sweep.json")) if _ended(p)]
+    records = sorted((root / "sweeps").glob("*/sweep.json"))
+    ended = [p.parent for p in records if read_json(p).get("status") == "FINISHED"]
     if not all(list(map(track.close_sweep, ended))):
         raise NetworkError("the store of a sweep cannot be reached. Try again later.")
     sys.stdout.write(f"{len(todo)} runs published; every finished run in {root} is in its MLflow store\n")
     return 0
-
-
-def _ended(path: Path) -> bool:
-    from ntkrun.store.runs import read_json
-
-    return read_json(path).get("status") == "FINISHED"

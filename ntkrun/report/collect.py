@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from ntkrun.errors import DataError, IntegrityError
+from ntkrun.stages.baseline import human
 from ntkrun.stages.track import flatten
-from ntkrun.store.runs import INCIDENTAL, Run, identity, load, read_json, scan
+from ntkrun.store.runs import INCIDENTAL, Run, identity, load, scan
+from ntkrun.sweep import outcomes
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +52,16 @@ class Line:
     def exact(self) -> bool:
         """Whether this is a kernel method, whose size is the number of training rows."""
         return self.runs[0].result.get("kind") == "kernel"
+
+    @property
+    def shown_score(self) -> str:
+        """The mean with its spread over several runs."""
+        return f"{self.score:.4f}" + (f" ± {self.spread:.4f}" if len(self.runs) > 1 else "")
+
+    @property
+    def shown_times(self) -> list[str]:
+        """Times to featurize, to solve and in all, in units that people use."""
+        return [human(self.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")]
 
     @property
     def label(self) -> str:
@@ -101,8 +113,8 @@ def runs_of(folder: Path, experiment: str | None = None) -> list[Run]:
 
 def _of_sweep(folder: Path) -> list[Run]:
     paths = []
-    for job in sorted((folder / "jobs").glob("*.json")):
-        named = read_json(job).get("run_folder")
+    for job in outcomes(folder):
+        named = job.get("run_folder")
         if named:  # the whole output_dir may have been moved
             here = folder.parent.parent / "runs" / Path(named).name
             paths.append(here if here.is_dir() else Path(named))

@@ -10,7 +10,6 @@ from typing import Any
 from ntkrun import __version__
 from ntkrun.report.charts import figures, svg
 from ntkrun.report.collect import Line, Sheet, sheets
-from ntkrun.stages.baseline import human
 from ntkrun.store.atomic import write_atomic
 from ntkrun.store.runs import Run
 
@@ -62,16 +61,13 @@ def _part(sheet: Sheet) -> dict[str, Any]:
 
 
 def _row(line: Line, sheet: Sheet, columns: list[str]) -> dict[str, Any]:
-    score = f"{line.score:.4f}"
-    if len(line.runs) > 1:
-        score += f" ± {line.spread:.4f}"
     show = {"speedup": _speedup, "kernel/error": lambda s: f"{s.numbers['kernel/error']:.3g}"}
     return {
         "best": line is sheet.best,
         "varied": [str(line.varied.get(key, "-")) for key in sheet.keys],
-        "score": score,
+        "score": line.shown_score,
         "seeds": len(line.runs),
-        "times": [human(line.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")],
+        "times": line.shown_times,
         "memory": f"{line.numbers['memory/peak_rss_mb']:,.0f}",
         "extra": [show[key](line) if key in line.numbers else "-" for key in columns],
     }

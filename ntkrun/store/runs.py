@@ -43,7 +43,12 @@ class Run:
     @property
     def metric(self) -> str | None:
         """The name of the test metric, "accuracy" or "mse"; None for a study or an unfinished run."""
-        return next((m for m in ("accuracy", "mse") if f"test/{m}" in self.result), None)
+        return metric_of(self.result)
+
+
+def metric_of(result: dict[str, Any]) -> str | None:
+    """Return the name of the test metric in a result, or None where it has none."""
+    return next((m for m in ("accuracy", "mse") if f"test/{m}" in result), None)
 
 
 def alive(pid: Any) -> bool:

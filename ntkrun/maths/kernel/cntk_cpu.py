@@ -37,10 +37,16 @@ def arcsin_coefficients() -> np.ndarray:
     return chebyshev.convert(kind=np.polynomial.Polynomial).coef
 
 
-def compiled_settings(dtype: np.dtype) -> tuple[np.ndarray, np.floating, int]:
-    """Return arcsine coefficients, the cosine that counts as 1, and the threads, set to those of torch."""
+def as_many_threads_as_torch() -> int:
+    """Let compiled loops run on as many threads as torch does, and return how many."""
     threads = max(1, min(torch.get_num_threads(), nb.config.NUMBA_NUM_THREADS))
     nb.set_num_threads(threads)
+    return threads
+
+
+def compiled_settings(dtype: np.dtype) -> tuple[np.ndarray, np.floating, int]:
+    """Return arcsine coefficients, the cosine that counts as 1, and the threads, set to those of torch."""
+    threads = as_many_threads_as_torch()
     snap = dtype.type(1 - SNAP_ULPS * np.finfo(dtype).eps)
     return arcsin_coefficients().astype(dtype), snap, threads
 

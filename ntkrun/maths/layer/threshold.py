@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.kernel.cntk_cpu import compiled_settings
+from ntkrun.maths.kernel.cntk_cpu import as_many_threads_as_torch
 from ntkrun.maths.layer.adaptive import planar
 
 
@@ -30,7 +30,7 @@ def average_both_sides(u: Tensor, inverse: Tensor, threshold: float, cells: int)
     n, h, w, r = u.shape
     out = u.new_zeros(n, cells**2, 2 * r)
     rows, columns = (np.array(edges(side, cells)) for side in (h, w))
-    compiled_settings(u.numpy().dtype)  # as many threads as torch
+    as_many_threads_as_torch()
     level = u.numpy().dtype.type(threshold)
     _average(u.numpy(), inverse.contiguous().numpy(), level, rows, columns, out.numpy())
     return out

@@ -213,12 +213,7 @@ class ImageMethod(Method):
     def check_shape(self, shape: Sequence[int]) -> None:
         """Raise DataError unless rows shaped `shape` are images that the filters fit into."""
         me = type(self).__name__
-        if len(shape) != 3 or min(shape) < 1:
-            raise DataError(
-                must_be(
-                    "X", me, "images (n, H, W, C)", f"rows of shape {tuple(shape)}", "Use an image data set."
-                )
-            )
+        check_images(me, shape)
         need = network.smallest_side(self.words(), self.filter_size, self.padding == "same")
         if min(shape[:2]) < need:
             raise DataError(
@@ -235,6 +230,13 @@ class ImageMethod(Method):
         if any(side % self.cells for side in left):
             got = f"{self.cells} for {left[0]} x {left[1]}"
             raise DataError(must_be("cells", me, "a divisor of the sides behind the last layer", got))
+
+
+def check_images(owner: str, shape: Sequence[int]) -> None:
+    """Raise DataError unless rows shaped `shape` are images."""
+    if len(shape) != 3 or min(shape) < 1:
+        got = f"rows of shape {tuple(shape)}"
+        raise DataError(must_be("X", owner, "images (n, H, W, C)", got, "Use an image data set."))
 
 
 def torch_device(name: str) -> torch.device:

@@ -11,13 +11,11 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.errors import DataError, must_be
 from ntkrun.maths.layer.adaptive import Patches
+from ntkrun.maths.layer.adaptive_head import IMAGES, LANDMARKS
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.threshold import average_both_sides
-from ntkrun.maths.method.base import DTYPES, Method
+from ntkrun.maths.method.base import DTYPES, Method, check_images
 from ntkrun.maths.rng import Stream
-
-# so many at a time: responses of 32 x 32 positions then stay in the cache
-IMAGES, FILTERS = 4, 512
 
 
 class RandomPatches(Method):
@@ -91,9 +89,7 @@ class RandomPatches(Method):
     def _draw(self, X: Any) -> None:
         shape, q = self.input_shape_, self.filter_size
         me = type(self).__name__
-        if len(shape) != 3:
-            got = f"rows of shape {shape}"
-            raise DataError(must_be("X", me, "images (n, H, W, C)", got, "Use an image data set."))
+        check_images(me, shape)
         if min(shape[:2]) < q + self.cells - 1:
             need = f"at least {q + self.cells - 1} x {q + self.cells - 1} pixels"
             raise DataError(must_be("X", me, need, f"{shape[0]} x {shape[1]}", "Use smaller patches."))
@@ -120,7 +116,7 @@ class RandomPatches(Method):
         for part in batch.split(IMAGES):
             inverse = reciprocal(self._patches.norm(part.square().sum(-1)).sqrt())
             blocks = []
-            for some in filters.split(FILTERS):
+            for some in filters.split(LANDMARKS):
                 u = self._patches.multiply(part, some)
                 blocks.append(average_both_sides(u, inverse, self.threshold, self.cells))
             out.append(torch.cat(blocks, 2).flatten(1))
@@ -134,7 +130,7 @@ class RandomPatches(Method):
         total = x.new_zeros(len(x), len(y))
         every = torch.arange(len(self._sample) * h * w)
         with torch.inference_mode():
-            for index in every.split(FILTERS * 8):
+            for index in every.split(LANDMARKS * 8):
                 filters = self._unit_filters(index)
                 total += len(index) * (self._responses(x, filters) @ self._responses(y, filters).T)
         out = total / len(every)
@@ -143,4 +139,4 @@ class RandomPatches(Method):
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of a row in flight: its responses to a block of patches, and its features."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
-        return size * (shape[0] * shape[1] * FILTERS + 2 * self.n_components)
+        return size * (shape[0] * shape[1] * LANDMARKS + 2 * self.n_components)
