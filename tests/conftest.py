@@ -48,3 +48,18 @@ def tiny_npz(tmp_path):
     path = tmp_path / "tiny.npz"
     np.savez(path, x_train=a, y_train=b, x_test=c, y_test=d)
     return path
+
+
+@pytest.fixture
+def ntkrun(tmp_path, capsys):
+    """Run the command line in this process; returns code, stdout, stderr. Output goes to tmp_path/out."""
+
+    from ntkrun import cli
+
+    def run(*words):
+        code = cli.main([*words, f"output_dir={tmp_path / 'out'}"])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    run.out = tmp_path / "out"
+    return run

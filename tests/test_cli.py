@@ -11,20 +11,6 @@ from ntkrun import cli
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
 
 
-@pytest.fixture
-def ntkrun(tmp_path, capsys):
-    """Run the command line in this process; returns code, stdout, stderr. Output goes to tmp_path/out."""
-
-    def run(*words, tracking=False):
-        extra = [f"output_dir={tmp_path / 'out'}"]
-        code = cli.main([*words, *extra])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    run.out = tmp_path / "out"
-    return run
-
-
 def results(folder):
     return [json.loads(p.read_text()) for p in sorted(folder.glob("runs/*/result.json"))]
 

@@ -16,19 +16,6 @@ from ntkrun import cli, sweep
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "depth=2", "baseline=none"]
 
 
-@pytest.fixture
-def ntkrun(tmp_path, capsys):
-    """Run the command line in this process; returns code, stdout, stderr. Output goes to tmp_path/out."""
-
-    def run(*words):
-        code = cli.main([*words, f"output_dir={tmp_path / 'out'}"])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    run.out = tmp_path / "out"
-    return run
-
-
 def mlflow_runs(out):
     client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("ntkrun")
@@ -134,6 +121,11 @@ def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
     assert [row[3] for row in rows(whole_page)] == ["3"] * 4
 
 
+def in_a_process(words, out, folder):
+    command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={out}"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, timeout=250)
+
+
 SIDE_BY_SIDE = [
     ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     pytest.param(["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"], marks=pytest.mark.slow),
@@ -145,13 +137,7 @@ def test_jobs_side_by_side_share_shards_and_one_parent(tmp_path, launcher):
     out = tmp_path / "out"
     # the solver differs, the features do not: they are computed once, whoever comes first
     words = ["-m", "solver.lambda_count=5,7", "seed=0,-1", "feature_dim=48", *TINY, *launcher]
-    done = subprocess.run(
-        [sys.executable, "-m", "ntkrun", *words, f"output_dir={out}"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=250,
-    )
+    done = in_a_process(words, out, tmp_path)
     assert done.returncode == 7, done.stderr
     assert "4 jobs: 2 ok, 2 failed" in done.stdout
     assert len(list(out.glob("features/*"))) == 1
@@ -169,13 +155,7 @@ def test_an_optimiser_sees_held_out_scores(tmp_path):
     words = ["-m", "hydra/sweeper=optuna", "hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1"]
     words += ["hydra.sweeper.direction=maximize", "hydra.sweeper.sampler.seed=1"]
     words += ["depth=choice(1,2)", "method=ntk_sketch", "feature_dim=48", "baseline=none", *TINY[:2]]
-    done = subprocess.run(
-        [sys.executable, "-m", "ntkrun", *words, f"output_dir={out}"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        timeout=250,
-    )
+    done = in_a_process(words, out, tmp_path)
     assert done.returncode == 0, done.stderr
     assert "3 jobs: 3 ok" in done.stdout
     best = (next(out.glob("sweeps/*")) / "optimization_results.yaml").read_text()

@@ -127,38 +127,36 @@ def npz_with(name, data):
     return buffer.getvalue()
 
 
-def lying_header(shape):
-    """A .npz whose first array says it is far larger than it is."""
-    head = str({"descr": "<f8", "fortran_order": False, "shape": shape}).encode()
+def npz_of(descr, shape, write, **how):
+    """A .npz whose x_train has a header of our own and what `write` puts behind it; the others are good."""
+    head = str({"descr": descr, "fortran_order": False, "shape": shape}).encode()
     head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
-    npy = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head + b"\0" * 64
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as file:
-        file.writestr("x_train.npy", npy)
+    with zipfile.ZipFile(buffer, "w", **how) as file:
+        with file.open("x_train.npy", "w", force_zip64=True) as member:
+            member.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
+            write(member)
         for key, array in arrays().items():
             if key != "x_train":
                 part = io.BytesIO()
                 np.save(part, array)
                 file.writestr(f"{key}.npy", part.getvalue())
     return buffer.getvalue()
+
+
+def lying_header(shape):
+    """A .npz whose first array says it is far larger than it is."""
+    return npz_of("<f8", shape, lambda member: member.write(bytes(64)))
 
 
 def bomb():
-    """Ten gigabytes of zeros, compressed."""
-    buffer = io.BytesIO()
-    head = str({"descr": "|u1", "fortran_order": False, "shape": (10 << 30, 1)}).encode()
-    head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
-        with file.open("x_train.npy", "w", force_zip64=True) as member:
-            member.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(head)) + head)
-            for _ in range(64):
-                member.write(bytes(1 << 20))
-        for key, array in arrays().items():
-            if key != "x_train":
-                part = io.BytesIO()
-                np.save(part, array)
-                file.writestr(f"{key}.npy", part.getvalue())
-    return buffer.getvalue()
+    """Zeros that are said to be ten gigabytes, compressed."""
+
+    def zeros(member):
+        for _ in range(64):
+            member.write(bytes(1 << 20))
+
+    return npz_of("|u1", (10 << 30, 1), zeros, compression=zipfile.ZIP_DEFLATED)
 
 
 def plain():
