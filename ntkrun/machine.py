@@ -35,16 +35,28 @@ def reset_peak_rss() -> None:
 
 def peak_rss_mb() -> float:
     """Return the largest resident set since `reset_peak_rss`, in MiB."""
+    if (peak := _status_mb("VmHWM:")) is not None:
+        return peak
+    import resource
+
+    maximum = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return maximum / (1 << 20) if platform.system() == "Darwin" else maximum / 1024
+
+
+def rss_mb() -> float:
+    """Return the resident set now, in MiB; its peak where the system does not tell."""
+    now = _status_mb("VmRSS:")
+    return peak_rss_mb() if now is None else now
+
+
+def _status_mb(key: str) -> float | None:
     try:
         for line in Path("/proc/self/status").read_text().splitlines():
-            if line.startswith("VmHWM:"):
+            if line.startswith(key):
                 return int(line.split()[1]) / 1024
     except OSError:
         pass
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if platform.system() == "Darwin" else peak / 1024
+    return None
 
 
 def available_memory() -> int | None:

@@ -33,6 +33,8 @@ def run(config: RunConfig) -> dict[str, Any]:
 def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
     wall, method = time.perf_counter(), config.method
     work = featurize.prepare(split, method, config.shard_rows)
+    more = featurize.memory_plan(split, method, config.shard_rows) / (1 << 20)
+    planned = max(machine.peak_rss_mb(), machine.rss_mb() + more)
     path = folder.open(f"{split.name}-{config.method_name}", config.record)
 
     root = config.output_dir / "features"
@@ -50,6 +52,7 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
         else baseline.kernel_error(features, split, reference, exact)
     )
     result = _result(config, split, features, fit, scores, exact, peak, time.perf_counter() - wall)
+    result["memory/planned_mb"] = planned
     result |= {} if error is None else {"kernel/error": error}
     lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
     folder.write("lambda_path.json", lambda_path)

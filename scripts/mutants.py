@@ -111,7 +111,7 @@ MUTANTS = {
         "ntkrun/datasets/archive.py",
         "            for member in tar:\n",
         "            tar.extractall(path.parent)\n            for member in tar:\n",
-        ["tests/test_contract.py", "tests/test_datasets.py"],
+        ["tests/test_contract.py", "tests/faults/test_archives.py"],
     ),
 }
 

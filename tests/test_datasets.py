@@ -217,36 +217,6 @@ def test_found_archive_with_another_checksum_is_refused_unless_named(small_cifar
     assert Cifar10(path=str(path), mirrors=mirrors).load().n_train == 150
 
 
-def test_download_tries_mirrors_in_turn_and_checks(small_cifar, tmp_path, monkeypatch):
-    import hashlib
-    import threading
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
-    monkeypatch.delenv("NTKRUN_OFFLINE", raising=False)
-    for name in ("good", "bad"):
-        (tmp_path / name).mkdir()
-    archive = pack(tmp_path / "good" / "cifar-10-binary.tar.gz", binary_members(small_cifar))
-    (tmp_path / "bad" / "cifar-10-binary.tar.gz").write_bytes(b"wrong bytes")
-    known = "md5:" + hashlib.md5(archive.read_bytes()).hexdigest()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    base = f"http://127.0.0.1:{server.server_port}"
-    try:
-        mirrors = [
-            {"url": f"{base}/{p}/cifar-10-binary.tar.gz", "hash": known} for p in ("absent", "bad", "good")
-        ]
-        cache = tmp_path / "cache"
-        assert Cifar10(data_dir=str(cache), mirrors=tuple(mirrors)).load().n_train == 150
-        assert [p.name for p in cache.iterdir()] == ["cifar-10-binary.tar.gz"]
-        empty = tmp_path / "empty"
-        with pytest.raises(NetworkError, match="could not be downloaded"):
-            Cifar10(data_dir=str(empty), mirrors=tuple(mirrors[:2])).load()
-        assert not list(empty.glob("*"))
-    finally:
-        server.shutdown()
-
-
 def test_offline_says_where_to_put_the_file(tmp_path):
     with pytest.raises(NetworkError, match=r"Set dataset\.path=FILE"):
         Cifar10(data_dir=str(tmp_path)).load()

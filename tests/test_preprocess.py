@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ntkrun import cli
-from ntkrun.datasets.preprocess import REGULARISER, ZCA
+from ntkrun.datasets.preprocess import REGULARISER, ZCA, Contrast, Standardize
 from ntkrun.datasets.split import make_split
 from ntkrun.errors import DataError
 from ntkrun.maths import metrics
@@ -35,6 +35,20 @@ def test_zca_is_the_inverse_root_of_the_covariance():
     covariance = np.cov(mine.T, bias=True)
     assert np.linalg.eigvalsh(covariance)[-1] < 1.001
     assert not np.allclose(mine, rows, atol=0.1 * np.abs(want).max())
+
+
+def test_contrast_is_standardising_and_then_each_image_at_mean_zero_and_variance_one():
+    rows, x = np.arange(48), torch.from_numpy(X)
+    plain = Standardize(X, rows)(x).flatten(1)
+    want = (plain - plain.mean(1, keepdim=True)) / plain.std(1, correction=0, keepdim=True)
+    equal = Contrast(X, rows)
+    assert torch.allclose(equal(x).flatten(1), want)
+    assert equal(x).shape == x.shape
+    one_channel = X[..., :1]
+    blank = torch.full((2, 5, 4, 1), 0.1, dtype=torch.float64)
+    assert not Contrast(one_channel, rows)(blank).any()
+    same_images = make_split("s", (X, Y), (X, Y), preprocess="contrast", **SUBSET)
+    assert same_images.sha256 != make_split("s", (X, Y), (X, Y), **SUBSET).sha256
 
 
 def test_zca_ignores_brightness_and_contrast_and_survives_blank_images():

@@ -6,8 +6,10 @@ expected names are read, only if they are regular files of the expected size, st
 
 from __future__ import annotations
 
+import gzip
 import io
 import pickle
+import pickletools
 import tarfile
 import zlib
 from pathlib import Path
@@ -16,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from ntkrun.errors import DataError
+
+BESIDES = 16 << 20  # bytes of an archive beside the wanted members: headers, a readme
 
 
 def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, bytes]:
@@ -31,8 +35,9 @@ def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, byt
     Raises DataError for an unreadable archive, a link or a wrong size. Stops once all are read.
     """
     found: dict[str, bytes] = {}
+    limit = sum(high for _, high in sizes.values()) + BESIDES
     try:
-        with tarfile.open(path, mode="r|*") as tar:  # a stream: no seeking, no second pass
+        with _Bounded(path, limit) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:
                 name = member.name.removeprefix("./")
                 if name not in sizes:
@@ -49,9 +54,39 @@ def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, byt
                 found[name] = data
                 if len(found) == len(sizes):
                     break
-    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is not a readable tar archive: {error}. Get it anew.") from error
+    except (tarfile.TarError, OSError, EOFError, ValueError, RecursionError, zlib.error) as error:
+        if isinstance(error, DataError):
+            raise
+        first = "".join(str(error).splitlines()[:1])
+        raise DataError(f"{path} is not a readable tar archive: {first}. Get it anew.") from error
     return found
+
+
+class _Bounded:
+    """A .tar or .tar.gz file as a stream of at most `limit` bytes: bombs end there, headers too."""
+
+    def __init__(self, path: Path, limit: int):
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"
+        self._file = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115
+        self._path, self._left = path, limit
+
+    def __enter__(self) -> _Bounded:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._left -= len(data)
+        if self._left < 0:
+            raise DataError(f"{self._path} unpacks to more than its members take. Get the archive anew.")
+        return data
+
+
+class _Array:
+    """Stands for numpy.ndarray in a pickle: to be named there, not to be called."""
 
 
 class _ArraysOnly(pickle.Unpickler):
@@ -59,7 +94,7 @@ class _ArraysOnly(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
-            return np.ndarray
+            return _Array
         if (module, name) == ("numpy", "dtype"):
             return np.dtype
         if module in ("numpy.core.multiarray", "numpy._core.multiarray") and name == "_reconstruct":
@@ -69,7 +104,7 @@ class _ArraysOnly(pickle.Unpickler):
 
 def _reconstruct(cls: object, shape: object, code: object) -> np.ndarray:
     # numpy's own takes any array subclass; here only the plain array, empty, to be filled by its state
-    if cls is not np.ndarray or shape != (0,):
+    if cls is not _Array or shape != (0,):
         raise pickle.UnpicklingError("only plain arrays are allowed")
     return np.ndarray((0,), np.int8)
 
@@ -77,10 +112,17 @@ def _reconstruct(cls: object, shape: object, code: object) -> np.ndarray:
 def read_pickled_arrays(data: bytes, source: str) -> dict[bytes, Any]:
     """Return the dict of a CIFAR "python" batch, admitting arrays and built-in types only."""
     try:
+        for opcode, argument, _ in pickletools.genops(data):
+            # the unpickler makes room for every memo below the one that is named
+            if "PUT" in opcode.name and int(argument or 0) > len(data):
+                raise pickle.UnpicklingError("a memo out of range")
         out = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
     # a hostile pickle can raise nearly anything; whatever it is, the file is not a CIFAR batch
     except Exception as error:
-        raise DataError(f"{source} is not a CIFAR batch: {type(error).__name__}: {error}.") from error
+        first = str(error).splitlines()[:1]
+        raise DataError(
+            f"{source} is not a CIFAR batch: {type(error).__name__}: {''.join(first)}."
+        ) from error
     if not isinstance(out, dict):
         raise DataError(f"{source} is not a CIFAR batch: it holds a {type(out).__name__}.")
     return out

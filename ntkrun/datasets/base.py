@@ -23,8 +23,9 @@ class DataSource:
         Share of train held out to choose lambda.
     split_seed : int
         Seed of the subsets and the held-out part; a sweep over `seed` leaves it alone.
-    preprocess : {"standardize", "zca"}
-        Fitted on train: zero mean and unit variance, or whitening of images of unit norm.
+    preprocess : {"standardize", "contrast", "zca"}
+        Fitted on train: zero mean and unit variance of each channel or column; that, with all images
+        brought to the same brightness and contrast; or whitening of images of unit norm.
     augment : {"none", "flip"}
         flip: every image and its mirror image are rows of their own; predictions average both.
     data_dir : str or None

@@ -5,12 +5,18 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from ntkrun.errors import DataError, NetworkError
+from ntkrun.errors import DataError, MachineError, NetworkError
 
 log = logging.getLogger(__name__)
+
+# an answer that is longer than this, or after so many seconds slower, is given up
+LARGEST = 2 << 30  # bytes
+SLOWEST, PATIENCE = 2_000, 60  # bytes a second, seconds
 
 
 def obtain(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
@@ -24,8 +30,25 @@ def obtain(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
         Tried in turn; hash is "md5:..." or "sha256:...". A file that is in the folder already must have it.
     folder : Path
 
-    Raises DataError for a file with another checksum, NetworkError where no mirror answers.
+    Raises DataError for a file with another checksum, NetworkError where no mirror answers,
+    MachineError where the folder cannot be written.
     """
+    if (path := _known(mirrors, folder)) is not None:
+        return path
+    if os.environ.get("NTKRUN_OFFLINE"):
+        raise NetworkError(f"{what} is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE.")
+    from filelock import FileLock
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".download.lock"):  # of many that want it, one downloads
+            return _known(mirrors, folder) or _download(what, mirrors, folder)
+    except OSError as error:
+        raise MachineError(f"{folder} cannot be written: {error.strerror}. Set data_dir=DIR.") from error
+
+
+def _known(mirrors: Sequence[dict[str, str]], folder: Path) -> Path | None:
+    """Return the file that is there already, after checking it."""
     known = {m["url"].rsplit("/", 1)[-1]: m["hash"] for m in mirrors}
     for name, expected in known.items():
         if (folder / name).is_file():
@@ -35,25 +58,23 @@ def obtain(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
                 f"{folder / name} has another checksum than the published archive ({expected}). "
                 f"If you trust it, name it: dataset.path={folder / name}."
             )
-    return _download(what, mirrors, folder)
+    return None
 
 
 def _download(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
     import pooch
     import requests
+    import urllib3
 
-    if os.environ.get("NTKRUN_OFFLINE"):
-        raise NetworkError(f"{what} is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE.")
     errors = []
     for mirror in mirrors:
         name = mirror["url"].rsplit("/", 1)[-1]
         try:
             log.info("downloading %s to %s", mirror["url"], folder)
-            get = pooch.HTTPDownloader(timeout=30, progressbar=False)
             return Path(
-                pooch.retrieve(mirror["url"], mirror["hash"], fname=name, path=folder, downloader=get)
+                pooch.retrieve(mirror["url"], mirror["hash"], fname=name, path=folder, downloader=_bounded)
             )
-        except (requests.RequestException, ValueError, OSError) as error:
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError, OSError) as error:
             errors.append(f"{mirror['url']}: {type(error).__name__}")
             log.debug("mirror failed", exc_info=True)
     names = " or ".join(dict.fromkeys(m["url"].rsplit("/", 1)[-1] for m in mirrors)) or "the file"
@@ -61,6 +82,27 @@ def _download(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Pat
         f"{what} could not be downloaded ({'; '.join(errors) or 'no mirrors'}). "
         f"Put {names} into {folder}, or set dataset.path=FILE."
     )
+
+
+def _bounded(url: str, target: str, _: Any) -> None:
+    """Download to `target`, as pooch asks for it; OSError for an answer without end or at a crawl."""
+    import requests
+
+    size, begin = 0, time.monotonic()
+    plain = {"Accept-Encoding": "identity"}  # the bytes whose checksum is known
+    with (
+        requests.get(url, stream=True, timeout=30, headers=plain) as answer,
+        Path(target).open("wb") as file,
+    ):
+        answer.raise_for_status()
+        # read1 returns what has come; iter_content would wait for a full block
+        while block := answer.raw.read1(1 << 20, decode_content=False):
+            file.write(block)
+            size, spent = size + len(block), time.monotonic() - begin
+            if size > LARGEST or (spent > PATIENCE and size < SLOWEST * spent):
+                raise OSError(f"{size:,} bytes in {spent:.0f} s, given up")
+    if size != int(answer.headers.get("Content-Length", size)):
+        raise OSError(f"ended after {size:,} bytes")
 
 
 def checksum(path: Path, like: str) -> str:

@@ -11,6 +11,8 @@ from torch import Tensor
 BATCH = 1024
 # share of the mean eigenvalue added before the inverse root: how far the whitening may amplify noise
 REGULARISER = 0.1
+# a row whose spread is below this share of its norm holds rounding alone
+BLANK = 1e-12
 
 
 class Standardize:
@@ -43,6 +45,19 @@ class Standardize:
     def arrays(self) -> list[np.ndarray]:
         """Return what was fitted, for the hash of the data."""
         return [self.mean, self.std]
+
+
+class Contrast(Standardize):
+    """Standardised inputs, each then brought to mean zero and unit variance over all its entries.
+
+    Global contrast normalisation (Coates, Lee & Ng 2011): neither brightness nor contrast enters. The
+    neural tangent kernel is homogeneous, so that without it images of high contrast weigh more.
+    """
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x (n, ...) standardised and of equal contrast, float64."""
+        z = super().__call__(x).flatten(1)
+        return (equal_contrast(z) * z.shape[1] ** 0.5).reshape(x.shape)
 
 
 class ZCA:
@@ -78,11 +93,7 @@ class ZCA:
 
     def _rows(self, x: Tensor) -> Tensor:
         z = x.flatten(1).to(torch.float64)
-        if self.images:
-            z = z - z.mean(1, keepdim=True)
-            norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
-            z = z / torch.where(norm > 0, norm, 1.0)  # a blank image stays blank
-        return z
+        return equal_contrast(z) if self.images else z
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x (n, ...) whitened, float32."""
@@ -95,7 +106,19 @@ class ZCA:
 
 
 Preprocess = Standardize | ZCA
-PREPROCESS: dict[str, type[Standardize] | type[ZCA]] = {"standardize": Standardize, "zca": ZCA}
+PREPROCESS: dict[str, type[Standardize] | type[ZCA]] = {
+    "standardize": Standardize,
+    "contrast": Contrast,
+    "zca": ZCA,
+}
+
+
+def equal_contrast(z: Tensor) -> Tensor:
+    """Return rows z (n, d) with mean zero and unit norm each; a blank row (but for rounding) becomes zero."""
+    before = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    z = z - z.mean(1, keepdim=True)
+    norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    return z / torch.where(norm > BLANK * before, norm, torch.inf)
 
 
 def _batches(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:

@@ -50,7 +50,7 @@ class Split:
     classes : int or None
         Number of classes; None for regression.
     class_names : list of str
-    preprocess : Standardize or ZCA
+    preprocess : Standardize, Contrast or ZCA
         Fitted on train and valid together.
     sha256 : str
         Hash of everything above that determines numbers.

@@ -73,7 +73,7 @@ class ShardStore:
             if document["sha256"] != _digest_json(body):
                 return {}
             return {r["name"]: Receipt(**r) for r in body["shards"]}
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
     def valid(self, name: str) -> bool:

@@ -45,7 +45,7 @@ def test_any_scale_gives_the_same_finite_numbers(name, scale, tmp_path):
     record("numbers", f"{name}, inputs scaled by 1e-30 .. 1e30", 1)
 
 
-@pytest.mark.parametrize("preprocess", ["standardize", "zca"])
+@pytest.mark.parametrize("preprocess", ["standardize", "contrast", "zca"])
 @pytest.mark.parametrize("kind", ["duplicates", "constant", "zero", "one pixel"])
 @pytest.mark.parametrize("name", ["cntk_sketch", "ntk_sketch", "random_patches", "raw"])
 def test_degenerate_inputs(name, kind, preprocess, tmp_path):

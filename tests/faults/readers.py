@@ -1,0 +1,81 @@
+"""The readers of foreign bytes, each with valid bytes to start from; for mutation and for fuzzing."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import pickle
+import struct
+import tarfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkrun.datasets import idx
+from ntkrun.datasets.archive import read_members, read_pickled_arrays
+from ntkrun.datasets.csv import Csv
+from ntkrun.datasets.npz import Npz
+from ntkrun.store.shards import ShardStore
+
+MEMBERS = {"a.bin": (50, 50), "b.bin": (1, 60)}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Valid bytes, the file name they are given under, and what reads them."""
+
+    seeds: list[bytes]
+    name: str
+    read: Callable[[Path], object]
+
+
+def _tar() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, size in (("a.bin", 50), ("b.bin", 7), ("ä" * 120, 3)):
+            info = tarfile.TarInfo(name)
+            info.size = size
+            tar.addfile(info, io.BytesIO(bytes(range(size))))
+    return buffer.getvalue()
+
+
+def _idx() -> bytes:
+    return struct.pack(">BBBBIII", 0, 0, 8, 3, 4, 3, 2) + bytes(range(24))
+
+
+def _npz() -> bytes:
+    buffer, y = io.BytesIO(), np.arange(12) % 2
+    np.savez(buffer, x_train=np.eye(12, 3), y_train=y, x_test=np.eye(4, 3), y_test=y[:4])
+    return buffer.getvalue()
+
+
+def _manifest() -> bytes:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = ShardStore(Path(folder), {"a": 1})
+        store.write("train-0.h5", "train", 0, np.ones((4, 3), np.float32), np.arange(4), 0.1)
+        return store.manifest.read_bytes()
+
+
+CSV = b"a,b,c\n" + b"".join(b"%d,%d.5,%de-3\n" % (i, i * i, 7 - i) for i in range(12))
+BATCH = {b"data": np.arange(12, dtype=np.uint8).reshape(2, 6), b"labels": [0, 1]}
+
+READERS = {
+    "archive": Reader(
+        [_tar(), gzip.compress(_tar(), mtime=0)], "a.tar.gz", lambda p: read_members(p, MEMBERS)
+    ),
+    "pickle": Reader(
+        [pickle.dumps(BATCH, protocol) for protocol in (2, 4, 5)],
+        "batch",
+        lambda p: read_pickled_arrays(p.read_bytes(), "batch"),
+    ),
+    "idx": Reader([_idx()], "images-ubyte", lambda p: idx._read(p, 3)),
+    "idx.gz": Reader([gzip.compress(_idx(), mtime=0)], "images-ubyte.gz", lambda p: idx._read(p, 3)),
+    "csv": Reader([CSV], "t.csv", lambda p: Csv(path=str(p)).load()),
+    "csv.gz": Reader([gzip.compress(CSV, mtime=0)], "t.csv.gz", lambda p: Csv(path=str(p)).load()),
+    "npz": Reader([_npz()], "t.npz", lambda p: Npz(path=str(p)).load()),
+    "manifest": Reader([_manifest()], "manifest.json", lambda p: ShardStore(p.parent, {})),
+}

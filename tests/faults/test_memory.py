@@ -1,0 +1,42 @@
+"""L3: the memory that a run plans for, against the peak it comes to."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from tests.faults.plan import record
+
+CONFIGS = {
+    "sketch 1024": ["method=cntk_sketch", "feature_dim=1024"],
+    "sketch 4096": ["method=cntk_sketch", "feature_dim=4096"],
+    "sketch 8192": ["method=cntk_sketch", "feature_dim=8192"],
+    "sketch 8192, degree 4": ["method=cntk_sketch", "feature_dim=8192", "degree=4", "method.sketch_dim=128"],
+    "sketch 4096, shards of 4096": ["method=cntk_sketch", "feature_dim=4096", "shard_rows=4096"],
+    "nystrom 4096": ["method=cntk_nystrom", "feature_dim=4096"],
+    "nystrom 8192": ["method=cntk_nystrom", "feature_dim=8192"],
+    "patches 8192": ["method=random_patches", "feature_dim=8192", "dataset.preprocess=zca"],
+    "rff 8192": ["method=rff", "feature_dim=8192"],
+    "grad_rf 8192": ["method=grad_rf", "feature_dim=8192"],
+    "rff 12288": ["method=rff", "feature_dim=12288"],
+    "ntk_sketch 4096": ["method=ntk_sketch", "feature_dim=4096"],
+    "exact 4000": ["method=exact_ntk", "dataset.n_train=4000"],
+}
+FEW = ["sketch 1024", "rff 8192"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    "case", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
+)
+def test_planned_memory_is_what_is_used(case, cifar_archive, tmp_path):
+    words = ["dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=600", "dataset.n_test=100"]
+    words += [*CONFIGS[case], "baseline=none", "solver.lambda_count=1", f"output_dir={tmp_path}"]
+    words.append("tracking.uri=sqlite:///:memory:")
+    done = subprocess.run([sys.executable, "-m", "ntkrun", *words], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(next(tmp_path.glob("runs/*/result.json")).read_text())
+    ratio = result["memory/planned_mb"] / result["memory/peak_rss_mb"]
+    assert 0.8 < ratio < 1.2, result
+    record("L3", f"{case}: planned / measured peak = {ratio:.2f}", 1)
