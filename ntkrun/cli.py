@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -93,13 +94,19 @@ def _guarded(work: Callable[[], int], show: bool) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives until the process ends
         return 0
     except Exception as error:
-        if type(error).__module__.split(".")[0] in ("hydra", "omegaconf", "yaml"):
+        if {type(error).__module__.split(".")[0], _raiser(error)} & {"hydra", "omegaconf", "yaml"}:
             return _say(hydra_message(error), ConfigError.exit_code, show)
         if isinstance(error, MemoryError) or "not enough memory" in str(error):
             return _say("out of memory. Lower feature_dim, shard_rows or dataset.n_train.", 5, show)
         if isinstance(error, OSError):
             return _say(f"{error.filename or 'a file'}: {error.strerror or error}.", 5, show)
         raise
+
+
+def _raiser(error: BaseException) -> str:
+    """Return the package that raised the error: Hydra refuses some words with a plain ValueError."""
+    frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
+    return str(frame.f_globals.get("__name__", "")).split(".")[0]
 
 
 def _listen() -> None:
@@ -117,8 +124,6 @@ def _listen() -> None:
 
 def _say(message: str, code: int, show: bool) -> int:
     if show:
-        import traceback
-
         traceback.print_exc()
     sys.stderr.write(f"ntkrun: {redacted(' '.join(message.split()))}\n")
     return code

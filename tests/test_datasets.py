@@ -70,6 +70,7 @@ X = np.random.default_rng(0).normal(size=(20, 4, 4, 1))
         ({"y_train": -np.ones(20, int)}, "Got -1"),
         ({"y_train": np.arange(20) / 2}, "y_train of data must be integers for classification"),
         ({"y_train": np.zeros(20, int)}, "y_train of data must be of at least two classes"),
+        ({"y_train": np.arange(20) % 2 << 62}, "labels of all of 0..4.61169e+18 (1 is absent)"),
         ({"y_train": np.arange(19)}, "one label for each of 20 rows"),
         ({"x_train": np.where(np.arange(20)[:, None, None, None] == 7, np.nan, X)}, "finite (row 7 is not)"),
         ({"x_test": np.ones((6, 5, 4, 1))}, "shaped like x_train"),
@@ -270,6 +271,8 @@ def test_csv_classification_wants_labels(tmp_path):
     assert Csv(path=table(tmp_path, lines), task="classification").load().classes == 3
     with pytest.raises(DataError, match="labels 0"):
         Csv(path=table(tmp_path, lines), task="classification", target="a").load()
+    with pytest.raises(DataError, match=r"all of 0\.\.1e\+300 \(1 is absent"):
+        Csv(path=table(tmp_path, "a,y\n1,0\n2,1e300\n3,0"), task="classification").load()
 
 
 def test_real_protein_table(cifar_archive):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -12,9 +13,11 @@ import numpy as np
 
 from ntkrun import checks
 from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.split import Split, make_split
+from ntkrun.datasets.split import Split, classes_of, make_split
 from ntkrun.errors import DataError, must_be
 
+# what pandas and a rotten .gz or .zip raise
+DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
 WIDEST = 100_000  # columns; pandas takes minutes over a million
 
 
@@ -89,8 +92,8 @@ class Csv(DataSource):
         if self.task == "classification":
             if not np.array_equal(y, np.round(y)) or y.min() < 0:
                 raise DataError(must_be("target", "Csv", "labels 0..k-1 for classification", target))
+            classes = classes_of(y, "target", "Csv")
             y = y.astype(np.int64)
-            classes = max(2, int(y.max()) + 1)
         # the permutation that sets the test part aside is another than the one inside train
         order = np.random.default_rng(self.split_seed + 1).permutation(len(y))
         start, stop = round((1 - self.test_fraction) * len(y)), len(y)
@@ -122,7 +125,16 @@ def _read(path: Path, header: bool) -> tuple[list[str], np.ndarray]:
             raise ValueError(f"its first line has {width:,} columns, more than {WIDEST:,}")
         table = pd.read_csv(path, header=0 if header else None)
         values = table.to_numpy(dtype=np.float64)
-    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile, pd.errors.ParserError) as error:
+    # what a damaged .gz or .zip raises, and pandas
+    except (
+        ValueError,
+        OSError,
+        EOFError,
+        LookupError,
+        RuntimeError,
+        zlib.error,
+        zipfile.BadZipFile,
+    ) as error:
         raise DataError(
             f"{path} is not a table of numbers with a header: {str(error).splitlines()[0]}"
         ) from error

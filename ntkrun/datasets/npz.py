@@ -12,7 +12,7 @@ import numpy as np
 
 from ntkrun import checks
 from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.split import Split, make_split
+from ntkrun.datasets.split import Split, classes_of, make_split
 from ntkrun.errors import DataError, must_be
 
 KEYS = ("x_train", "y_train", "x_test", "y_test")
@@ -66,15 +66,8 @@ class Npz(DataSource):
         x, y, x_test, y_test = (a.astype(a.dtype.newbyteorder("=")) for a in arrays)
         classes = None
         if self.task == "classification":
-            integer = np.issubdtype(y.dtype, np.integer) and len(y) > 0
-            classes = self.classes or (max(2, int(y.max()) + 1) if integer else 2)
-            if self.classes is None and integer and y.min() >= 0:
-                absent = np.setdiff1d(np.arange(classes), y)
-                if len(absent) and len(np.unique(y)) > 1:
-                    constraint = f"labels of all of 0..{classes - 1} ({absent[0]} is absent)"
-                    got = f"{len(np.unique(y))} labels up to {int(y.max())}"
-                    remedy = "Set dataset.classes if that is meant."
-                    raise DataError(must_be("y_train", path.stem, constraint, got, remedy))
+            remedy = "Set dataset.classes if that is meant."
+            classes = self.classes or classes_of(y, "y_train", path.stem, remedy)
         return make_split(path.stem, (x, y), (x_test, y_test), classes=classes, **self.subset())
 
 

@@ -112,6 +112,23 @@ def stratified_order(y: np.ndarray, classes: int | None, seed: int) -> np.ndarra
     return np.argsort(rank, kind="stable")
 
 
+def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> int:
+    """Return how many classes the labels 0..k-1 make, at least 2; DataError where one of them is absent.
+
+    Labels that are no such numbers at all pass here: `make_split` names them.
+    """
+    labels = np.unique(y)
+    if labels.dtype.kind not in "uif" or not np.isfinite(labels).all() or len(labels) < 2 or labels[0] < 0:
+        return 2
+    top = int(labels[-1])
+    if top >= len(labels) and (labels == np.round(labels)).all():
+        # not by a list of all numbers up to the top, which may be 2^63
+        absent = int(np.argmax(labels != np.arange(len(labels))))
+        constraint = f"labels of all of 0..{top:g} ({absent} is absent)"
+        raise DataError(must_be(parameter, owner, constraint, f"{len(labels)} labels up to {top:g}", remedy))
+    return top + 1
+
+
 def make_split(
     name: str,
     train: tuple[np.ndarray, np.ndarray],

@@ -68,7 +68,7 @@ READERS = {
         [_tar(), gzip.compress(_tar(), mtime=0)], "a.tar.gz", lambda p: read_members(p, MEMBERS)
     ),
     "pickle": Reader(
-        [pickle.dumps(BATCH, protocol) for protocol in (2, 4, 5)],
+        [pickle.dumps(BATCH, protocol) for protocol in (3, 4)],
         "batch",
         lambda p: read_pickled_arrays(p.read_bytes(), "batch"),
     ),

@@ -35,6 +35,7 @@ CASES = {
     "C20 dtype": (["dtype=int8"], 2, "dtype of CNTKSketch must be one of float32, float64. Got 'int8'"),
     "C21 shard_rows 0": (["shard_rows=0"], 2, "shard_rows of ntkrun must be an integer >= 1. Got 0"),
     "C22 shard_rows beyond the rows": (["shard_rows=100000"], 0, None),
+    "C fuzz a number for a group": (["method@x=-1"], 2, "Config group override must be a string"),
     "C25 no such device": (["device=cuda:99"], 5, "device of ntkrun must be one this machine has"),
     "C31 interpolation cycle": (["feature_dim=${degree}", "degree=${feature_dim}"], 2, ""),
     "C32 environment variable that is not set": (
