@@ -100,7 +100,7 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
     # 3 x 2 positions are left of 7 x 6 by a 5 x 5 filter; a mirror image has the other class here
     words += {
         "cifar10_patches": ["method.cells=1"],
-        "cifar10_random_patches": ["filter_size=3", "dataset.augment=none"],
+        "cifar10_random_patches": ["filter_size=3", "dataset.augment=none", "solver.lambda_max=1"],
     }.get(name, [])
     words += ["study_size.rows=12", "study_size.trials=2", "study_size.feature_dim=2048"]
     code = cli.main(words)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun.maths.eigen import eigh
+
 BATCH = 1024
 # share of the mean eigenvalue added before the inverse root: how far the whitening may amplify noise
 REGULARISER = 0.1
@@ -85,7 +87,7 @@ class ZCA:
         assert shift is not None
         mean = total / len(rows)
         covariance = gram / len(rows) - torch.outer(mean, mean)
-        values, vectors = torch.linalg.eigh(covariance)
+        values, vectors = eigh(covariance)
         scale = float(values.mean()) or 1.0  # constant inputs stay zero
         inverse = (values.clamp(min=0) + REGULARISER * scale).rsqrt()
         self.matrix = ((vectors * inverse) @ vectors.T).to(torch.float32).numpy()

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ntkrun.maths.eigen import eigh
 from ntkrun.maths.kernel.arccos import kappa0, kappa1
 from ntkrun.maths.layer.conv import patch_sum, reciprocal
 from ntkrun.maths.layer.pair import Pair
@@ -18,7 +19,7 @@ from ntkrun.maths.layer.pair import Pair
 
 def root(gram: Tensor) -> Tensor:
     """Return R (N, N) with R R^T = gram (N, N), positive semidefinite."""
-    values, vectors = torch.linalg.eigh((gram + gram.T) / 2)
+    values, vectors = eigh((gram + gram.T) / 2)
     return vectors * values.clamp(min=0).sqrt()
 
 

@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ntkrun.maths.eigen import eigh
+
 # K_zz is treated as having no eigenvalue below this share of its largest: float32 features carry no more
 FLOOR = 1e-6
 
@@ -47,7 +49,7 @@ def nystrom(between: Tensor, gram: Tensor, dim: int) -> Tensor:
     between (r, r) is the kernel of the landmarks, gram (s, r) that of a sample to them, both float64. The
     columns are the `dim` directions with the largest second moment over the sample, largest first.
     """
-    values, vectors = torch.linalg.eigh(between)
+    values, vectors = eigh(between)
     keep = values > FLOOR * values[-1].clamp(min=1e-300)
     root = torch.where(keep, values.clamp(min=1e-300).rsqrt(), 0.0)
     white = (vectors * root) @ vectors.T
@@ -57,5 +59,5 @@ def nystrom(between: Tensor, gram: Tensor, dim: int) -> Tensor:
 
 def principal(z: Tensor, dim: int) -> Tensor:
     """Return the leading `dim` directions (d, dim) of the second moment of z (s, d), largest first."""
-    _, vectors = torch.linalg.eigh(z.T @ z / len(z))
+    _, vectors = eigh(z.T @ z / len(z))
     return vectors.flip(1)[:, :dim].contiguous()

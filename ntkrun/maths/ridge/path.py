@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from ntkrun.maths.eigen import eigh
+
 # eigh costs about 25 Cholesky factorisations of the same size here; below this it is cheap anyhow
 EIGH_LIMIT = 1024
 
@@ -49,7 +51,7 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[T
 
 
 def _by_eigh(gram: Tensor, target: Tensor) -> Callable[[float], Tensor]:
-    values, vectors = torch.linalg.eigh(gram)
+    values, vectors = eigh(gram)
     values = values.clamp_(min=0)
     rotated = vectors.T @ target
 
