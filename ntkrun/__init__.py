@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.grad_rf import GradientFeatures
     from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
     from ntkrun.maths.method.ntk_sketch import NTKSketch
+    from ntkrun.maths.ridge.estimators import NTKRidgeClassifier, NTKRidgeRegressor
 
 __version__ = "0.1.0"
 __all__ = [
@@ -25,6 +26,8 @@ __all__ = [
     "ExactNTK",
     "GradientFeatures",
     "NTKRandomFeatures",
+    "NTKRidgeClassifier",
+    "NTKRidgeRegressor",
     "NTKSketch",
 ]
 
@@ -32,6 +35,10 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'ntkrun' has no attribute {name!r}")
+    if name.startswith("NTKRidge"):
+        from ntkrun.maths.ridge import estimators
+
+        return getattr(estimators, name)
     from ntkrun.maths.method import METHODS, get
 
     return get(next(key for key, (_, cls) in METHODS.items() if cls == name))

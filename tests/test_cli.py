@@ -137,7 +137,7 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
         (
             ["feature_dim=-3"],
             2,
-            "n_components (feature_dim) of CNTKSketch must be an integer in [16, 16777216]. Got -3",
+            "n_components (feature_dim) of CNTKSketch must be an integer in [1, 16777216]. Got -3",
         ),
         (["degree=1.5"], 2, "degree of CNTKSketch must be an integer in [2, 64]. Got 1.5 instead."),
         (["degree=ten", "seed=-1"], 2, "random_state (seed) of CNTKSketch must be"),

@@ -17,6 +17,7 @@ from ntkrun import machine
 from ntkrun.datasets.split import Split
 from ntkrun.errors import MachineError
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
+from ntkrun.maths.method.images import ImageMethod, check_images
 from ntkrun.progress import progress
 from ntkrun.store.atomic import make_folder, remove_temporaries
 from ntkrun.store.shards import ShardStore, content_key
@@ -73,6 +74,8 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
 
 def prepare(split: Split, method: Method, shard_rows: int) -> Rows | Kernel:
     """Return the work with its method fitted; an error here has not left anything behind."""
+    if isinstance(method, ImageMethod) and method.image_shape is None:
+        check_images(type(method).__name__, split.train.x.shape[1:])
     work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
     check_memory(split, method, shard_rows)
     return work

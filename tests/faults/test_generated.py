@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from tests.faults.plan import SEED, count, record
 
-OVERRIDES, ARRAYS = count(20, 2000), count(20, 2000)
+OVERRIDES, ARRAYS = count(12, 2000), count(12, 2000)
 EASY = {
     "deadline": None,
     "database": None,

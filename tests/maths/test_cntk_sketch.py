@@ -66,7 +66,7 @@ def test_seed_decides_everything():
     assert not np.allclose(a, CNTKSketch(128, random_state=2).fit_transform(X))
 
 
-@pytest.mark.parametrize("m", [16, 40, 100, 777, 3000])
+@pytest.mark.parametrize("m", [1, 16, 40, 100, 777, 3000])
 def test_any_feature_dim_gives_that_many_columns(m):
     assert CNTKSketch(m).fit_transform(X).shape == (9, m)
 
@@ -90,7 +90,7 @@ def test_black_image_gives_finite_features_and_zero_kernel():
     [
         (
             {"n_components": -3},
-            "n_components (feature_dim) of CNTKSketch must be an integer in [16, 16777216]. Got -3",
+            "n_components (feature_dim) of CNTKSketch must be an integer in [1, 16777216]. Got -3",
         ),
         ({"degree": 1.5}, "degree of CNTKSketch must be an integer in [2, 64]. Got 1.5 instead."),
         ({"filter_size": 2}, "filter_size of CNTKSketch must be odd. Got 2"),
@@ -112,10 +112,22 @@ def test_bad_parameters_are_named(arguments, message):
 
 def test_bad_shapes_are_named():
     with pytest.raises(DataError, match=r"images \(n, H, W, C\)"):
-        CNTKSketch().fit(np.ones((4, 5)))
+        CNTKSketch().fit(np.ones((4, 5, 2)))
+    with pytest.raises(DataError, match=r"rows of 12 numbers for image_shape=\(2, 3, 2\). Got 'rows of 5'"):
+        CNTKSketch(image_shape=(2, 3, 2)).fit(np.ones((4, 5)))
+    with pytest.raises(ConfigError, match="image_shape of CNTKSketch must be null or three integers"):
+        CNTKSketch(image_shape=(2, 3)).fit(np.ones((4, 6)))
     with pytest.raises(DataError, match="at least 7 x 7 pixels for padding=valid"):
         CNTKSketch(padding="valid").fit(np.ones((4, 6, 9, 1)))
     with pytest.raises(DataError, match="finite"):
         CNTKSketch(64).fit(X).transform(np.full((1, 9, 7, 2), np.nan))
     with pytest.raises(DataError, match="of shape"):
-        CNTKSketch(64).fit(X).transform(np.ones((1, 7, 9, 2)))
+        CNTKSketch(64).fit(X).transform(np.ones((1, 9, 9, 2)))
+
+
+def test_rows_are_cut_into_images():
+    rows = X.reshape(len(X), -1)
+    shaped = CNTKSketch(64, image_shape=X.shape[1:]).fit_transform(rows)
+    assert np.array_equal(shaped, CNTKSketch(64).fit_transform(X))
+    signals = CNTKSketch(64).fit_transform(rows)
+    assert np.array_equal(signals, CNTKSketch(64).fit_transform(rows[:, None, :, None]))

@@ -6,6 +6,8 @@ import torch
 
 from ntkrun.maths.kernel.arccos import kappa0, kappa1, maclaurin
 from ntkrun.maths.kernel.cntk import CNTK
+from ntkrun.maths.kernel.dual import dual
+from ntkrun.maths.kernel.layered import LayeredCNTK
 from ntkrun.maths.kernel.polynomial import coefficients, fitted, smallest_correlation, taylor
 from tests import oracles
 
@@ -96,3 +98,10 @@ def test_symmetric_gram_equals_the_full_one():
     kernel = CNTK(3)
     assert torch.allclose(kernel(x), kernel(x, x.clone()), rtol=1e-13)
     assert torch.linalg.eigvalsh(kernel(x)).min() > 0
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 3), (1, 2, 1), (1, 7, 2), (6, 1, 2)])
+def test_images_narrower_than_the_filter(shape):
+    x = torch.from_numpy(np.random.default_rng(0).normal(size=(4, *shape)))
+    layered = LayeredCNTK(("conv", "act") * 3, 3, "inner", "same", dual("relu", 1.0), 1)
+    assert torch.allclose(CNTK(3, 3, "inner", "same")(x, None), layered(x, None), rtol=1e-12)

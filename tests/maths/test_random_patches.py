@@ -63,7 +63,6 @@ def test_black_patches_and_left_over_columns_are_zero():
     ("options", "words"),
     [
         ({"threshold": 1.0}, "threshold of RandomPatches must be a finite number in"),
-        ({"n_components": 16, "cells": 4}, "an integer in .32"),
         ({"filter_size": 0}, "filter_size of RandomPatches must be an integer >= 1"),
         ({"sample_images": 0}, "sample_images"),
     ],

@@ -7,7 +7,6 @@ import pytest
 import scipy.stats
 import torch
 
-from ntkrun.errors import ConfigError
 from ntkrun.maths.kernel.arccos import kappa1
 from ntkrun.maths.kernel.polynomial import duals, tail
 from ntkrun.maths.kernel.rows import median_distance, ntk, ntk_polynomial, rbf, unit
@@ -136,8 +135,17 @@ def test_gradient_features_are_unbiased():
         return z @ z.T
 
     assert_unbiased(draw, ExactNTK(depth=1, dtype="float64").fit(X).kernel(X), 400)
-    with pytest.raises(ConfigError, match="at least 32 here"):
-        GradientFeatures(16, depth=2).fit(np.ones((2, 30)))
+
+
+def test_too_few_columns_are_folded_without_bias():
+    def draw(seed):
+        z = RandomFourierFeatures(7, bandwidth=1.3, random_state=seed, dtype="float64").fit_transform(X)
+        assert z.shape[1] == 7
+        return z @ z.T
+
+    x = torch.from_numpy(X)
+    assert_unbiased(draw, rbf(x, x, 1.3).numpy(), 4000)
+    assert GradientFeatures(8, depth=2).fit_transform(np.ones((2, 30))).shape == (2, 8)
 
 
 def test_fourier_features_are_unbiased():

@@ -69,4 +69,4 @@ def smallest_side(layers: Sequence[str], filter_size: int, same: bool) -> int:
             side *= 2
         elif word == "conv" and not same:
             side += filter_size - 1
-    return max(side, filter_size // 2 + 1) if same else side
+    return side

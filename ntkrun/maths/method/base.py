@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
-from ntkrun.maths.layer import network
+from ntkrun.maths.rng import Stream
+from ntkrun.maths.sketch.count_sketch import CountSketch
 
 # Working set of one batch. Large enough for full matrix products, small enough for the last-level cache:
 # measured on 32x32 images, 4 to 8 images of it are fastest and 16 are 10 % slower.
@@ -20,7 +22,7 @@ BATCH_BYTES = 48 << 20
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
-class Method(TransformerMixin, BaseEstimator):
+class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Base of all methods: a constructor that stores, `fit` that draws, `transform` that is pure.
 
     A subclass sets `kind` ("features" or "kernel"), bumps `version` whenever its numbers change (it is
@@ -36,7 +38,15 @@ class Method(TransformerMixin, BaseEstimator):
 
     def problems(self) -> list[str]:
         """Return one sentence for every parameter that is wrong, without looking at data."""
-        return checks.choice(type(self).__name__, "dtype", self.dtype, list(DTYPES))
+        me, has = type(self).__name__, self.get_params(deep=False)
+        out = checks.choice(me, "dtype", self.dtype, list(DTYPES))
+        if "depth" in has:
+            out += checks.integer(me, "depth", has["depth"], 1, 100)
+        if "n_components" in has:
+            out += checks.integer(me, "n_components (feature_dim)", has["n_components"], 1, 1 << 24)
+        if "random_state" in has:
+            out += checks.integer(me, "random_state (seed)", has["random_state"], 0, 2**63 - 1)
+        return out
 
     def check(self) -> None:
         """Raise ConfigError with all problems."""
@@ -55,18 +65,30 @@ class Method(TransformerMixin, BaseEstimator):
     def fit(self, X: Any, y: Any = None) -> Method:
         """Draw all randomness for data shaped like X; labels are never used.
 
+        A method that looks at its inputs takes `sample_rows` of them, evenly spread; a kernel keeps them all.
         Raises ConfigError for a bad parameter and DataError for a shape that does not fit.
         """
         self.check()
-        x = self._tensor(X[:1] if isinstance(X, Tensor | np.ndarray) else X)
-        self.input_shape_ = tuple(x.shape[1:])
-        self._draw(X)
+        X = self._checked(X, reset=True)
+        self.input_shape_ = tuple(self._tensor(X[:1]).shape[1:])
+        self._fold = None
+        if self.kind == "kernel":
+            self.X_fit_ = self._tensor(X)
+        elif 0 < self._asked < self.fewest:
+            stream = Stream(getattr(self, "random_state", 0)).child("fold")
+            fold = CountSketch(self.fewest, self._asked, stream, DTYPES[self.dtype])
+            self._fold = fold.to(torch_device(self.device))
+        rows = min(self.sample_rows, len(X))
+        self._draw(X[[i * len(X) // rows for i in range(rows)]] if rows < len(X) else X)
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the features (n, feature_dim) of X; a tensor in gives a tensor out, else an array."""
-        if not hasattr(self, "input_shape_"):
-            raise ConfigError(f"{type(self).__name__} is not fitted. Call fit before transform.")
+        """Return the features (n, feature_dim) of X; a tensor in gives a tensor out, else an array.
+
+        For an exact kernel they are its values (n, rows of fit).
+        """
+        check_is_fitted(self, "input_shape_")
+        X = self._checked(X, reset=False)
         rows = max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
         parts = []
         with torch.inference_mode():
@@ -78,7 +100,8 @@ class Method(TransformerMixin, BaseEstimator):
                             "X", type(self).__name__, f"of shape (n, {self.input_shape_})", tuple(batch.shape)
                         )
                     )
-                parts.append(self._features(batch))
+                z = self._features(batch)
+                parts.append(z if self._fold is None else self._fold(z))
         out = torch.cat(parts)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
@@ -90,7 +113,23 @@ class Method(TransformerMixin, BaseEstimator):
     @property
     def columns(self) -> int:
         """Columns of the features, after fit."""
-        return int(getattr(self, "n_components", 0)) or int(np.prod(self.input_shape_))
+        if self.kind == "kernel":
+            return len(self.X_fit_)
+        return self._asked or int(np.prod(self.input_shape_))
+
+    @property
+    def fewest(self) -> int:
+        """The least number of columns that is drawn: fewer are its CountSketch."""
+        return 16
+
+    @property
+    def drawn(self) -> int:
+        """Columns that `_features` returns: n_components, but for a very small one."""
+        return max(self._asked, self.fewest)
+
+    @property
+    def _asked(self) -> int:
+        return int(getattr(self, "n_components", 0))
 
     def reference(self) -> Method | None:
         """Return the exact kernel method that this one approximates; None if there is none."""
@@ -115,38 +154,51 @@ class Method(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _features(self, batch: Tensor) -> Tensor:
-        raise NotImplementedError
+        return torch.as_tensor(self.kernel(batch, self.X_fit_))
+
+    def _shaped(self, rows: Tensor) -> Tensor:
+        return rows
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.columns
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = [self.dtype]
+        return tags
+
+    def _checked(self, X: Any, reset: bool) -> Any:
+        """Return X as scikit-learn checks it (shape, finite, names of columns); tensors pass as they are."""
+        if isinstance(X, Tensor):
+            if reset:
+                self.n_features_in_ = int(X.shape[1])
+            return X
+        try:
+            X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric", ensure_all_finite=False)
+        except ValueError as error:
+            raise DataError(" ".join(str(error).split())) from error
+        if not np.isfinite(X).all():
+            raise self._not_finite()
+        return X
+
+    def _not_finite(self) -> DataError:
+        return DataError(must_be("X", type(self).__name__, "finite", "nan or inf", "Clean the rows."))
 
     def _tensor(self, x: Any) -> Tensor:
         """Return x as a tensor of this method's dtype on its device, refusing what is not a number."""
         try:
-            tensor = torch.as_tensor(np.ascontiguousarray(x) if isinstance(x, np.ndarray) else x)
+            tensor = torch.as_tensor(np.require(x, None, ["C", "W"]) if isinstance(x, np.ndarray) else x)
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(must_be("X", type(self).__name__, "numeric", type(x).__name__)) from error
         tensor = tensor.to(device=torch_device(self.device), dtype=DTYPES[self.dtype])
         if not torch.isfinite(tensor).all():
-            raise DataError(must_be("X", type(self).__name__, "finite", "nan or inf", "Clean the rows."))
-        return tensor
+            raise self._not_finite()
+        return self._shaped(tensor)
 
 
 class RowMethod(Method):
     """A method for rows (n, d); images are taken as rows of their pixels."""
-
-    depth: int
-    n_components: int
-    random_state: int
-
-    def problems(self) -> list[str]:
-        """Check those of depth, n_components and random_state that the method has."""
-        me, has = type(self).__name__, self.get_params(deep=False)
-        out = super().problems()
-        if "depth" in has:
-            out += checks.integer(me, "depth", self.depth, 1, 100)
-        if "n_components" in has:
-            out += checks.integer(me, "n_components (feature_dim)", self.n_components, 16, 1 << 24)
-        if "random_state" in has:
-            out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
-        return out
 
     @property
     def width(self) -> int:
@@ -171,72 +223,6 @@ class RowMethod(Method):
         x = self.flat(X)
         out = function(x, x if Y is None else self.flat(Y))
         return out if isinstance(X, Tensor) else out.cpu().numpy()
-
-
-class ImageMethod(Method):
-    """A method for images (n, H, W, C)."""
-
-    filter_size: int
-    depth: int
-    padding: str
-    trained: str
-    layers: Sequence[str] | None = None
-    activation: str = "relu"
-    sharpness: float = 1.0
-    cells: int = 1
-    # what `trained` may be
-    choices: tuple[str, ...] = ("inner", "all")
-
-    def words(self) -> list[str]:
-        """Return the layers: conv, act and pool, by default `depth` times conv and act."""
-        return ["conv", "act"] * self.depth if self.layers is None else list(self.layers)
-
-    def problems(self) -> list[str]:
-        """Check what all convolutional kernels share."""
-        me = type(self).__name__
-        out = super().problems()
-        out += checks.integer(me, "depth", self.depth, 1, 100)
-        out += checks.odd(me, "filter_size", self.filter_size)
-        out += checks.choice(me, "trained", self.trained, self.choices)
-        out += checks.choice(me, "padding", self.padding, ("same", "valid"))
-        out += checks.choice(me, "activation", self.activation, ("relu", "gauss"))
-        out += checks.real(me, "sharpness", self.sharpness, 0)
-        out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
-        if self.layers is not None:
-            out += network.problems(me, self.layers)
-        if not out and self.trained == "inner" and self.words().count("conv") == 1:
-            out.append(
-                must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained=all.")
-            )
-        return out
-
-    def check_shape(self, shape: Sequence[int]) -> None:
-        """Raise DataError unless rows shaped `shape` are images that the filters fit into."""
-        me = type(self).__name__
-        check_images(me, shape)
-        need = network.smallest_side(self.words(), self.filter_size, self.padding == "same")
-        if min(shape[:2]) < need:
-            raise DataError(
-                must_be(
-                    "X",
-                    me,
-                    f"at least {need} x {need} pixels for padding={self.padding}",
-                    f"{shape[0]} x {shape[1]}",
-                    "Use fewer layers, smaller filters or padding=same.",
-                )
-            )
-        same = self.padding == "same"
-        left = [network.side_at_end(self.words(), self.filter_size, same, side) for side in shape[:2]]
-        if any(side % self.cells for side in left):
-            got = f"{self.cells} for {left[0]} x {left[1]}"
-            raise DataError(must_be("cells", me, "a divisor of the sides behind the last layer", got))
-
-
-def check_images(owner: str, shape: Sequence[int]) -> None:
-    """Raise DataError unless rows shaped `shape` are images."""
-    if len(shape) != 3 or min(shape) < 1:
-        got = f"rows of shape {tuple(shape)}"
-        raise DataError(must_be("X", owner, "images (n, H, W, C)", got, "Use an image data set."))
 
 
 def torch_device(name: str) -> torch.device:

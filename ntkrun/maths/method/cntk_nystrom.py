@@ -13,8 +13,9 @@ from ntkrun.maths.kernel.dual import dual
 from ntkrun.maths.layer import network
 from ntkrun.maths.layer.adaptive import Act, Conv, Fitting, Maps, Pool, passed
 from ntkrun.maths.layer.adaptive_head import ActivationPart, AdaptiveHead, TangentPart
-from ntkrun.maths.method.base import DTYPES, ImageMethod
+from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.rng import Stream
 
 
@@ -28,7 +29,7 @@ class CNTKNystrom(ImageMethod):
     Parameters
     ----------
     n_components : int
-        Columns of the result (`feature_dim` of a run), >= 16.
+        Columns of the result (`feature_dim` of a run).
     layers : list of {"conv", "act", "pool"} or None
         None takes `depth` times (conv, act). Myrtle-5 (Shankar et al. 2020) is
         [conv, act, conv, act, pool, conv, act, pool, conv, act].
@@ -39,6 +40,8 @@ class CNTKNystrom(ImageMethod):
     trained : {"inner", "all", "last"}
         "last" trains the last layer only: the kernel of the activations (NNGP) instead of the tangent kernel.
     padding : {"same", "valid"}
+    image_shape : three int or None
+        Height, width and channels that rows (n, d) are cut into; None takes them as signals (1, d, 1).
     activation : {"relu", "gauss"}
         "gauss" has the homogeneous dual exp(sharpness (cos - 1)) of Han et al. 2022.
     sharpness : float
@@ -70,6 +73,7 @@ class CNTKNystrom(ImageMethod):
         filter_size: int = 3,
         trained: str = "inner",
         padding: str = "same",
+        image_shape: Sequence[int] | None = None,
         activation: str = "relu",
         sharpness: float = 1.0,
         cells: int = 1,
@@ -87,6 +91,7 @@ class CNTKNystrom(ImageMethod):
         self.filter_size = filter_size
         self.trained = trained
         self.padding = padding
+        self.image_shape = image_shape
         self.activation = activation
         self.sharpness = sharpness
         self.cells = cells
@@ -107,17 +112,15 @@ class CNTKNystrom(ImageMethod):
         """Return one sentence for every wrong parameter."""
         me = type(self).__name__
         out = super().problems()
-        out += checks.integer(me, "n_components (feature_dim)", self.n_components, 16, 1 << 24)
         for key in ("dim", "landmarks"):
             if getattr(self, key) is not None:
                 out += checks.integer(me, key, getattr(self, key), 4, 1 << 14)
         for key in ("sample_images", "candidates"):
             out += checks.integer(me, key, getattr(self, key), 4, 1 << 16)
-        out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
         return out
 
     def _fitting(self, pools: int) -> Fitting:
-        dim = self.dim or min(256, max(32, self.n_components // 64))
+        dim = self.dim or min(256, max(32, self.drawn // 64))
         landmarks = (self.landmarks or 2 * dim) << pools
         nonlinear = dual(self.activation, self.sharpness)
         return Fitting(self.candidates, landmarks, dim << pools, self.padding == "same", nonlinear)
@@ -144,7 +147,7 @@ class CNTKNystrom(ImageMethod):
 
     def _make_head(self, step: network.Step, stream: Stream) -> AdaptiveHead:
         # an activation kernel has a far lower rank than the tangent part, which is a product
-        m = self.n_components
+        m = self.drawn
         wide = {"inner": 0, "all": m // 16, "last": m}[self.trained]
         how, parts = self._fitting(step.pools), []
         for kind, name, columns in ((TangentPart, "tangent", m - wide), (ActivationPart, "activation", wide)):
@@ -177,8 +180,6 @@ class CNTKNystrom(ImageMethod):
         how, pools = self._fitting(0), self.words().count("pool")
         positions = shape[0] * shape[1]
         layers = positions * (4 * how.dim + 2 * how.landmarks)
-        if self.trained == "last":
-            head = self.n_components
-        else:
-            head = 2 * (self._fitting(pools).dim * self.cells) ** 2
-        return size * (max(layers, head) + self.n_components)
+        product = 2 * (self._fitting(pools).dim * self.cells) ** 2
+        head = self.drawn if self.trained == "last" else product
+        return size * (max(layers, head) + self.drawn)

@@ -13,8 +13,9 @@ from ntkrun.errors import must_be
 from ntkrun.maths.layer.conv import Conv, InputConv
 from ntkrun.maths.layer.head import TangentHead
 from ntkrun.maths.layer.relu import draw_relus
-from ntkrun.maths.method.base import DTYPES, ImageMethod, torch_device
+from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.rng import Stream
 
 
@@ -28,7 +29,7 @@ class CNTKSketch(ImageMethod):
     Parameters
     ----------
     n_components : int
-        Real columns of the result (`feature_dim` of a run), >= 16.
+        Real columns of the result (`feature_dim` of a run).
     depth : int
         Convolutions L. Compare depth=3 with "3 convolutions" in tables, not with Arora's "depth 3".
     filter_size : int
@@ -40,6 +41,8 @@ class CNTKSketch(ImageMethod):
     trained : {"inner", "all"}
         Which layers' tangents count; "inner" is the paper's kernel.
     padding : {"same", "valid"}
+    image_shape : three int or None
+        Height, width and channels that rows (n, d) are cut into; None takes them as signals (1, d, 1).
     sketch_dim : int or None
         Sketched coordinates a pixel inside; None takes n_components / 32, within [32, 512].
     random_state : int
@@ -59,6 +62,7 @@ class CNTKSketch(ImageMethod):
         coefficients: str = "fitted",
         trained: str = "inner",
         padding: str = "same",
+        image_shape: Sequence[int] | None = None,
         sketch_dim: int | None = None,
         random_state: int = 0,
         device: str = "cpu",
@@ -71,6 +75,7 @@ class CNTKSketch(ImageMethod):
         self.coefficients = coefficients
         self.trained = trained
         self.padding = padding
+        self.image_shape = image_shape
         self.sketch_dim = sketch_dim
         self.random_state = random_state
         self.device = device
@@ -80,10 +85,8 @@ class CNTKSketch(ImageMethod):
         """Return one sentence for every wrong parameter."""
         me = type(self).__name__
         out = super().problems()
-        out += checks.integer(me, "n_components (feature_dim)", self.n_components, 16, 1 << 24)
         out += checks.integer(me, "degree", self.degree, 2, 64)
         out += checks.choice(me, "coefficients", self.coefficients, ("fitted", "taylor"))
-        out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
         if self.sketch_dim is not None:
             out += checks.integer(me, "sketch_dim", self.sketch_dim, 16, 1 << 14)
         if not out and self._dim() < self.filter_size**2 + self.degree:
@@ -94,7 +97,7 @@ class CNTKSketch(ImageMethod):
     def _dim(self) -> int:
         if self.sketch_dim is not None:
             return self.sketch_dim
-        return min(512, max(32, self.n_components // 32))
+        return min(512, max(32, self.drawn // 32))
 
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
@@ -109,7 +112,7 @@ class CNTKSketch(ImageMethod):
         convs = [Conv(q, dim, same, stream.child(f"conv{h}"), dtype) for h in range(1, self.depth)]
         self._convs = [conv.to(device) for conv in convs]
         with_phi = self.trained == "all"
-        head = TangentHead(dim, self.degree, self.n_components, with_phi, stream.child("head"), dtype)
+        head = TangentHead(dim, self.degree, self.drawn, with_phi, stream.child("head"), dtype)
         self._head = head.to(device)
 
     def _features(self, batch: Tensor) -> Tensor:
@@ -126,11 +129,11 @@ class CNTKSketch(ImageMethod):
 
     def reference(self) -> ExactCNTK:
         """Return the exact kernel that the features approximate."""
-        shared = ("depth", "filter_size", "trained", "padding", "device", "dtype")
+        shared = ("depth", "filter_size", "trained", "padding", "image_shape", "device", "dtype")
         return ExactCNTK(**{name: getattr(self, name) for name in shared})
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of a row in flight: ten-odd maps of `dim` channels and the last product."""
         dim, size = self._dim(), torch.finfo(DTYPES[self.dtype]).bits // 8
         maps = 6 + 2 * self.degree
-        return size * (shape[0] * shape[1] * dim * maps + 3 * dim * dim * self.degree + self.n_components)
+        return size * (shape[0] * shape[1] * dim * maps + 3 * dim * dim * self.degree + self.drawn)

@@ -12,7 +12,8 @@ from torch import Tensor
 from ntkrun.maths.kernel.cntk import CNTK
 from ntkrun.maths.kernel.dual import dual
 from ntkrun.maths.kernel.layered import LayeredCNTK
-from ntkrun.maths.method.base import DTYPES, ImageMethod
+from ntkrun.maths.method.base import DTYPES
+from ntkrun.maths.method.images import ImageMethod
 
 
 class ExactCNTK(ImageMethod):
@@ -23,7 +24,7 @@ class ExactCNTK(ImageMethod):
     layers : list of {"conv", "act", "pool"} or None
         None takes `depth` times (conv, act). Only that order, with the ReLU
         and cells 1, has the fast path; anything else takes O((HW)^2) memory a pair.
-    depth, filter_size, trained, padding, activation, sharpness, cells
+    depth, filter_size, trained, padding, image_shape, activation, sharpness, cells
         As for CNTKNystrom.
     device, dtype : str
 
@@ -41,6 +42,7 @@ class ExactCNTK(ImageMethod):
         filter_size: int = 3,
         trained: str = "inner",
         padding: str = "same",
+        image_shape: Sequence[int] | None = None,
         activation: str = "relu",
         sharpness: float = 1.0,
         cells: int = 1,
@@ -52,6 +54,7 @@ class ExactCNTK(ImageMethod):
         self.filter_size = filter_size
         self.trained = trained
         self.padding = padding
+        self.image_shape = image_shape
         self.activation = activation
         self.sharpness = sharpness
         self.cells = cells

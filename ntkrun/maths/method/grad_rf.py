@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ntkrun.errors import ConfigError, must_be
 from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
 from ntkrun.maths.rng import Stream
@@ -18,12 +17,13 @@ class GradientFeatures(RowMethod):
 
     <grad f(x), grad f(y)> tends to the NTK as the width w grows, with error ~ w^(-1/2), while the columns
     grow like w^2 (depth > 1): what the paper compares with. The width is the largest whose w d + (L-1) w^2
-    + w weights fit into n_components; columns that remain are zero.
+    + w weights fit into n_components; columns that remain are zero. Where not even width 1 fits, its
+    gradient is folded by a CountSketch.
 
     Parameters
     ----------
     n_components : int
-        Columns, at least d + 1 for rows of d entries.
+        Columns.
     depth : int
         ReLU layers L >= 1.
     random_state : int
@@ -45,14 +45,15 @@ class GradientFeatures(RowMethod):
         self.device = device
         self.dtype = dtype
 
+    @property
+    def fewest(self) -> int:
+        """Weights of a network of width 1, after fit."""
+        return self.width + self.depth
+
     def _draw(self, X: Any) -> None:
-        d, m, deep = self.width, self.n_components, self.depth - 1
+        d, m, deep = self.width, self.drawn, self.depth - 1
         # largest w with deep w^2 + (d + 1) w <= m
         w = m // (d + 1) if deep == 0 else int((((d + 1) ** 2 + 4 * deep * m) ** 0.5 - (d + 1)) / (2 * deep))
-        if w < 1:
-            raise ConfigError(
-                must_be("n_components (feature_dim)", type(self).__name__, f"at least {d + 1 + deep} here", m)
-            )
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
         stream = Stream(self.random_state).child("grad_rf")
         sizes = [d] + [w] * self.depth
@@ -76,7 +77,7 @@ class GradientFeatures(RowMethod):
             parts.append(torch.einsum("ni,nj->nij", states[h], delta).flatten(1))
             back = delta @ self._weights[h].T
         out = torch.cat(parts, 1)
-        return torch.nn.functional.pad(out, (0, self.n_components - out.shape[1]))
+        return torch.nn.functional.pad(out, (0, self.drawn - out.shape[1]))
 
     def reference(self) -> ExactNTK:
         """Return the exact kernel that the features approximate."""

@@ -65,8 +65,8 @@ class NTKRandomFeatures(RowMethod):
     def _draw(self, X: Any) -> None:
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
         stream = Stream(self.random_state).child("ntk_random_features")
-        self._phi_dim = self.n_components // 2
-        sketched = self.n_components - self._phi_dim
+        self._phi_dim = self.drawn // 2
+        sketched = self.drawn - self._phi_dim
         phi, psi = self.width, self.width
         self._layers = []
         for h in range(1, self.depth + 1):
@@ -75,7 +75,7 @@ class NTKRandomFeatures(RowMethod):
             gates = here.child("dot").gaussian(phi, self._phi_dim, dtype=dtype).to(device)
             product = make_product(psi, self._phi_dim, sketched, here.child("product"), dtype).to(device)
             self._layers.append((first, gates, product))
-            phi, psi = self._phi_dim, self.n_components
+            phi, psi = self._phi_dim, self.drawn
 
     def _weights(self, dim: int, stream: Stream, dtype: torch.dtype) -> Tensor:
         """Return W1 as (dim, m1), so that phi = sqrt(2/m1) relu(x W1) for every sampling."""

@@ -80,7 +80,7 @@ class NTKSketch(RowMethod):
 
     def _dim(self) -> int:
         # half of the columns for the head's exact coordinates, (degree + 2) of this size
-        return self.sketch_dim or min(512, max(32, self.n_components // (2 * (self.degree + 2)) - 1))
+        return self.sketch_dim or min(512, max(32, self.drawn // (2 * (self.degree + 2)) - 1))
 
     def _draw(self, X: Any) -> None:
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
@@ -92,17 +92,17 @@ class NTKSketch(RowMethod):
         self._leaf = stream.child("leaf").orthonormal(self.width, dim, dtype=dtype).to(device)
         relus = draw_relus(self.coefficients, self.degree, self.depth, dim, 0.0, stream, dtype)
         self._relus = [relu.to(device) for relu in relus]
-        head = TangentHead(dim, self.degree, self.n_components, True, stream.child("head"), dtype, False)
+        head = TangentHead(dim, self.degree, self.drawn, True, stream.child("head"), dtype, False)
         self._head = head.to(device)
 
     def _draw_one_shot(self, stream: Stream, dtype: torch.dtype, device: torch.device) -> None:
         c = ntk_polynomial(self.depth, self.degree)
         self._roots = torch.from_numpy(c**0.5).to(device=device, dtype=dtype)
         # the constant is one column; x itself is exact where it takes at most half the rest
-        self._linear = min(self.width, (self.n_components - 1) // 2)
+        self._linear = min(self.width, (self.drawn - 1) // 2)
         powers = self.degree - 1
-        share = (self.n_components - 1 - self._linear) // powers
-        self._spare = self.n_components - 1 - self._linear - share * powers
+        share = (self.drawn - 1 - self._linear) // powers
+        self._spare = self.drawn - 1 - self._linear - share * powers
         self._leaf = stream.child("leaf").orthonormal(self.width, share, dtype=dtype).to(device)
         self._first = stream.child("linear").orthonormal(self.width, self._linear, dtype=dtype).to(device)
         self._sketch = PolySketch(self.degree, share, stream.child("powers"), dtype).to(device)

@@ -14,7 +14,8 @@ from ntkrun.maths.layer.adaptive import Patches
 from ntkrun.maths.layer.adaptive_head import IMAGES, LANDMARKS
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.threshold import average_both_sides
-from ntkrun.maths.method.base import DTYPES, Method, check_images
+from ntkrun.maths.method.base import DTYPES, Method
+from ntkrun.maths.method.images import check_images
 from ntkrun.maths.rng import Stream
 
 
@@ -71,11 +72,14 @@ class RandomPatches(Method):
         out += checks.integer(me, "filter_size", self.filter_size, 1)
         out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
         out += checks.integer(me, "sample_images", self.sample_images, 1, 1 << 16)
-        out += checks.integer(me, "random_state (seed)", self.random_state, 0, 2**63 - 1)
         if self.threshold != 0:
             out += checks.real(me, "threshold", self.threshold, 0, 1)
-        least = 16 if out else max(16, 2 * self.cells**2)
-        return out + checks.integer(me, "n_components (feature_dim)", self.n_components, least, 1 << 24)
+        return out
+
+    @property
+    def fewest(self) -> int:
+        """Columns that one patch takes."""
+        return max(16, 2 * self.cells**2)
 
     @property
     def sample_rows(self) -> int:
@@ -96,7 +100,7 @@ class RandomPatches(Method):
         self._patches = Patches(q, same=False)
         self._sample = self._tensor(X)
         per_image = (shape[0] - q + 1) * (shape[1] - q + 1)
-        count = self.n_components // (2 * self.cells**2)
+        count = self.drawn // (2 * self.cells**2)
         generator = Stream(self.random_state).child("random_patches").generator()
         drawn = torch.randint(0, len(self._sample) * per_image, (count,), generator=generator)
         self._filters = self._unit_filters(drawn)
@@ -108,7 +112,7 @@ class RandomPatches(Method):
 
     def _features(self, batch: Tensor) -> Tensor:
         z = self._responses(batch, self._filters)
-        return torch.nn.functional.pad(z, (0, self.n_components - z.shape[1]))
+        return torch.nn.functional.pad(z, (0, self.drawn - z.shape[1]))
 
     def _responses(self, batch: Tensor, filters: Tensor) -> Tensor:
         """Return the features of given weights, (n, 2 cells^2 len(filters))."""
@@ -139,4 +143,4 @@ class RandomPatches(Method):
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of a row in flight: its responses to a block of patches, and its features."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
-        return size * (shape[0] * shape[1] * LANDMARKS + 2 * self.n_components)
+        return size * (shape[0] * shape[1] * LANDMARKS + 2 * self.drawn)

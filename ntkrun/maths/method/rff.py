@@ -62,13 +62,13 @@ class RandomFourierFeatures(RowMethod):
     def _draw(self, X: Any) -> None:
         self.bandwidth_ = self.bandwidth or median_distance(self.flat(X))
         stream, dtype = Stream(self.random_state).child("rff"), DTYPES[self.dtype]
-        w = stream.gaussian(self.width, self.n_components // 2, dtype=dtype) / self.bandwidth_
+        w = stream.gaussian(self.width, self.drawn // 2, dtype=dtype) / self.bandwidth_
         self._weights = w.to(torch_device(self.device))
 
     def _features(self, batch: Tensor) -> Tensor:
         z = batch.flatten(1) @ self._weights
         out = torch.cat([torch.cos(z), torch.sin(z)], 1).mul_((1 / max(1, z.shape[1])) ** 0.5)
-        return torch.nn.functional.pad(out, (0, self.n_components - out.shape[1]))
+        return torch.nn.functional.pad(out, (0, self.drawn - out.shape[1]))
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return the Gaussian kernel (n, m) with the bandwidth of `fit`."""

@@ -45,6 +45,8 @@ class NormalEquations:
         sum (z - mean_z) (z - mean_z)^T; what is above the diagonal is not defined.
     cross : Tensor (m, k)
         sum (z - mean_z) (y - mean_y)^T.
+    square_y : Tensor (k,)
+        sum (y - mean_y)^2.
     """
 
     def __init__(self) -> None:
@@ -59,6 +61,7 @@ class NormalEquations:
             m, k = z.shape[1], y.shape[1]
             self.gram, self.cross = z.new_zeros(m, m), z.new_zeros(m, k)
             self.mean_z, self.mean_y = torch.zeros_like(mean_z), torch.zeros_like(mean_y)
+            self.square_y = torch.zeros_like(mean_y)
         # moving both means to the common one adds a rank-one term: it rides along as one more row
         step_z, step_y = mean_z - self.mean_z, mean_y - self.mean_y
         weight = (self.n * rows / (self.n + rows)) ** 0.5
@@ -68,9 +71,32 @@ class NormalEquations:
             stop = start + BLOCK
             self.gram[start:, start:stop].addmm_(z[:, start:].T, z[:, start:stop])
         self.cross.addmm_(z.T, y)
+        self.square_y += y.square().sum(0)
         self.n += rows
         self.mean_z += step_z * (rows / self.n)
         self.mean_y += step_y * (rows / self.n)
+
+    def merged(self, other: NormalEquations) -> NormalEquations:
+        """Return the sums over the rows of both; neither changes."""
+        if 0 in (self.n, other.n):
+            return self if other.n == 0 else other
+        out = NormalEquations()
+        out.n = self.n + other.n
+        share, weight = other.n / out.n, self.n * other.n / out.n
+        step_z, step_y = other.mean_z - self.mean_z, other.mean_y - self.mean_y
+        out.mean_z, out.mean_y = self.mean_z + share * step_z, self.mean_y + share * step_y
+        out.gram = (self.gram + other.gram).addr_(step_z, step_z, alpha=weight)
+        out.cross = (self.cross + other.cross).addr_(step_z, step_y, alpha=weight)
+        out.square_y = self.square_y + other.square_y + weight * step_y.square()
+        return out
+
+    def mse(self, fit: Linear) -> float:
+        """Return the mean squared error over all rows and targets, from the sums alone."""
+        w, lower = fit.weight, self.gram.tril(-1)
+        gram_w = lower @ w + lower.T @ w + self.gram.diagonal()[:, None] * w
+        shift = self.mean_z @ w + fit.bias - self.mean_y
+        total = (w * gram_w).sum() - 2 * (w * self.cross).sum() + self.square_y.sum()
+        return float(total / self.n + shift.square().sum()) / w.shape[1]
 
     def path(self, relative: list[float]) -> Iterator[Linear]:
         """Yield the solution for every relative lambda.
