@@ -173,7 +173,7 @@ class NTKRidgeRegressor(RegressorMixin, _NTKRidge):
             y = torch.as_tensor(y, dtype=torch.float64)
         else:
             X, y = self._input(X, reset, y=y, multi_output=True, y_numeric=True)
-            y = torch.from_numpy(np.asarray(y, np.float64))
+            y = torch.from_numpy(np.array(y, np.float64))
         if reset:
             self._shape = tuple(y.shape[1:])
         return X, y.reshape(len(y), -1)
