@@ -9,6 +9,7 @@ from typing import Any
 from ntkrun import machine, studies
 from ntkrun.config import RunConfig
 from ntkrun.datasets.split import Split
+from ntkrun.model import Model
 from ntkrun.stages import baseline, data, featurize, figures, regress, score, track
 from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
@@ -43,6 +44,7 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     fit = solve(features, split.classes, config.solver)
     scores = score.run(fit, features, split.classes)
     peak = machine.peak_rss_mb()
+    _model(config, split, fit).save(path / "model")
     reference, exact = method.reference(), None
     if reference is not None:
         exact = baseline.run(config.baseline, split, reference, config.solver, root, config.shard_rows)
@@ -58,6 +60,15 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     folder.write("lambda_path.json", lambda_path)
     figures.draw(path / "figures", fit, scores, split.class_names, result)
     return result
+
+
+def _model(config: RunConfig, split: Split, fit: regress.Fit) -> Model:
+    """Return the predictor by itself, with the training rows that its method cannot do without."""
+    every = config.method.kind == "kernel"
+    rows = split.fit_rows() if every else split.raw_sample(config.method.sample_rows)
+    names = None if split.classes is None else split.class_names
+    here = (config.method_name, config.method, split.preprocess, fit.predictor)
+    return Model(*here, rows, split.views, names)
 
 
 def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:

@@ -166,7 +166,7 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
             5,
             "device of ntkrun must be one this machine has. Got 'cuda' instead. Use device=cpu.",
         ),
-        (["device=quantum"], 2, "device of ntkrun must be cpu, cuda or cuda:N. Got 'quantum'"),
+        (["device=quantum"], 2, "device of ntkrun must be auto, cpu, cuda or cuda:N. Got 'quantum'"),
         (["method.padding=valid", "depth=5"], 3, "at least 11 x 11 pixels for padding=valid. Got '8 x 8'"),
         (["feature_dim=48", "a b=3"], 2, ""),
         (["--nonsense"], 2, ""),

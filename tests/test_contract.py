@@ -119,7 +119,8 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
 LEFT_TO_RIGHT = [
     "maths",
     "datasets store",
-    "stages",
+    "model",
+    "serving stages",
     "pipeline report sweep",
     "commands",
     "helptext",

@@ -48,6 +48,13 @@ class Standardize:
         """Return what was fitted, for the hash of the data."""
         return [self.mean, self.std]
 
+    @classmethod
+    def restore(cls, arrays: list[np.ndarray]) -> Standardize:
+        """Return the object whose `arrays` these are."""
+        out = cls.__new__(cls)
+        out.mean, out.std = arrays
+        return out
+
 
 class Contrast(Standardize):
     """Standardised inputs, each then brought to mean zero and unit variance over all its entries.
@@ -74,7 +81,6 @@ class ZCA:
     """
 
     def __init__(self, x: np.ndarray, rows: np.ndarray):
-        self.images = x.ndim == 4
         d = int(np.prod(x.shape[1:]))
         total, gram = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
         shift: Tensor | None = None
@@ -95,7 +101,7 @@ class ZCA:
 
     def _rows(self, x: Tensor) -> Tensor:
         z = x.flatten(1).to(torch.float64)
-        return equal_contrast(z) if self.images else z
+        return equal_contrast(z) if x.ndim == 4 else z
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return x (n, ...) whitened, float32."""
@@ -105,6 +111,13 @@ class ZCA:
     def arrays(self) -> list[np.ndarray]:
         """Return what was fitted, for the hash of the data."""
         return [self.mean, self.matrix]
+
+    @classmethod
+    def restore(cls, arrays: list[np.ndarray]) -> ZCA:
+        """Return the object whose `arrays` these are."""
+        out = cls.__new__(cls)
+        out.mean, out.matrix = arrays
+        return out
 
 
 Preprocess = Standardize | ZCA

@@ -74,8 +74,16 @@ class Split:
 
     def sample(self, rows: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
         """Return at most `rows` preprocessed training rows, evenly spread over the train part."""
+        return self._prepared(self.raw_sample(rows), dtype, device)
+
+    def raw_sample(self, rows: int) -> np.ndarray:
+        """Return the same rows as they came."""
         n = len(self.train)
-        return self._prepared(self.train.rows(np.arange(min(rows, n)) * n // min(rows, n)), dtype, device)
+        return self.train.rows(np.arange(min(rows, n)) * n // min(rows, n))
+
+    def fit_rows(self) -> np.ndarray:
+        """Return all rows of the final fit, train before valid, as they came."""
+        return np.concatenate([part.rows(np.arange(len(part))) for part in (self.train, self.valid)])
 
     def _prepared(self, x: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
         return self.preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)

@@ -10,12 +10,11 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, must_be
 from ntkrun.maths import metrics
-from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.maths.ridge.normal import Dual, Linear, NormalEquations, dual_path
 from ntkrun.maths.ridge.path import EIGH_LIMIT
 from ntkrun.progress import progress
 from ntkrun.stages.featurize import Features
@@ -56,13 +55,8 @@ class Ridge:
         return [float(v) for v in np.geomspace(self.lambda_min, self.lambda_max, self.lambda_count)]
 
 
-class Predictor(Protocol):
-    """What a fit gives: predictions from features or kernel rows."""
-
-    lam: float
-
-    def predict(self, z: Tensor, /) -> Tensor:
-        """Return predictions (n, k)."""
+# what a fit gives: predictions from features, or from kernel rows
+Predictor = Linear | Dual
 
 
 @dataclass(frozen=True)

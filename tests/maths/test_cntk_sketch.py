@@ -72,7 +72,7 @@ def test_any_feature_dim_gives_that_many_columns(m):
 
 
 def test_tensor_in_tensor_out_and_dtype():
-    z = CNTKSketch(64).fit(X).transform(torch.from_numpy(X))
+    z = CNTKSketch(64, device="auto").fit(X).transform(torch.from_numpy(X))
     assert isinstance(z, torch.Tensor)
     assert z.dtype == torch.float32
 

@@ -226,11 +226,16 @@ class RowMethod(Method):
 
 
 def torch_device(name: str) -> torch.device:
-    """Return the device, or raise MachineError where this machine does not have it."""
+    """Return the device, or raise MachineError where this machine does not have it.
+
+    "auto" is CUDA where there is one, else the CPU. (Apple's MPS has no float64, which the solver needs.)
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(must_be("device", "ntkrun", "cpu, cuda or cuda:N", name)) from error
+        raise ConfigError(must_be("device", "ntkrun", "auto, cpu, cuda or cuda:N", name)) from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise MachineError(must_be("device", "ntkrun", "one this machine has", name, "Use device=cpu."))
     return device

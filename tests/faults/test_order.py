@@ -1,0 +1,40 @@
+"""K4: what is written is synced before it gets its name, and has its name before the manifest tells of it."""
+
+import os
+from pathlib import Path
+
+from ntkrun import cli
+from tests.faults import harness
+from tests.faults.plan import record
+
+
+def test_every_file_is_synced_named_and_then_told_of(toy, tmp_path, monkeypatch):
+    trace: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def synced(descriptor):
+        trace.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+        fsync(descriptor)
+
+    def renamed(source, target):
+        trace.append(("from", str(source)))
+        trace.append(("to", str(target)))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", renamed)
+    assert cli.main([*toy.words, f"output_dir={tmp_path}"]) == 0
+    (features,) = (tmp_path / "features").iterdir()
+    names = [Path(path).name for step, path in trace if step == "to" and Path(path).parent == features]
+    shards = [name for name in names if name.endswith(".h5")]
+    assert sorted(shards) == sorted(harness.shards(tmp_path))
+    # one shard, then the manifest that holds it
+    assert names == [name for shard in shards for name in (shard, "manifest.json")]
+    starts = [i for i, (step, path) in enumerate(trace) if step == "from" and str(tmp_path) in path]
+    assert len(starts) > 2 * len(shards)
+    for i in starts:
+        temporary, target = trace[i][1], trace[i + 1][1]
+        assert trace[i - 1] == ("sync", temporary)
+        assert trace[i + 2] == ("sync", str(Path(target).parent))
+        assert trace.count(("sync", temporary)) == 1
+    record("K4", f"fsync, rename, fsync of the folder, then the manifest: {len(starts)} files of a run", 1)
