@@ -85,10 +85,10 @@ class Model:
 
     def save(self, folder: Path) -> None:
         """Write model.npz, model.json and what makes the folder MLflow's; MachineError where that fails."""
-        linear = {"weight": self.predictor.weight.cpu().numpy(), "bias": self.predictor.bias.cpu().numpy()}
-        fitted = {f"preprocess{i}": a for i, a in enumerate(self.preprocess.arrays())}
+        arrays: dict[str, Any] = {f"preprocess{i}": a for i, a in enumerate(self.preprocess.arrays())}
+        arrays |= {key: getattr(self.predictor, key).cpu().numpy() for key in ("weight", "bias")}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, sample=self.sample, **linear, **fitted)
+        np.savez_compressed(buffer, sample=self.sample, **arrays)
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
         names = {cls: name for name, cls in PREPROCESS.items()}
@@ -126,9 +126,9 @@ class Model:
         name = record["method"]["name"]
         method = methods.get(name)(**options, device=device)
         method.fit(_prepared(arrays["sample"], preprocess, method))
-        solution = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
+        weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
         kind = Dual if method.kind == "kernel" else Linear
-        predictor = kind(*solution, record["lambda"])
+        predictor = kind(weight, bias, record["lambda"])
         views, names = int(record["views"]), record["class_names"]
         return cls(name, method, preprocess, predictor, arrays["sample"], views, names)
 
@@ -167,6 +167,7 @@ def _mlflow_files(model: Model) -> dict[str, str]:
     }
     return {
         "MLmodel": yaml.safe_dump(document, sort_keys=False),
-        "input_example.json": json.dumps({"inputs": model.sample[:1].tolist()}),
+        "input_example.json": json.dumps(model.sample[:1].tolist()),
+        "serving_input_example.json": json.dumps({"inputs": model.sample[:1].tolist()}),
         "requirements.txt": "ntkrun\n",
     }
