@@ -68,6 +68,15 @@ def _look(i: int) -> dict[str, Any]:
     return {"color": COLORS[i % len(COLORS)], "marker": MARKS[i % len(MARKS)], "markersize": 5}
 
 
+def _decades(axis: Any) -> None:
+    """Label a logarithmic axis with plain numbers at 1, 2 and 5 of each decade and none between."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _sizes(axes: Any, sheet: Sheet) -> None:
     dims = sorted({line.dim for line in sheet.lines if not line.exact})
     axes.set_xscale("log", base=2)
@@ -145,6 +154,7 @@ def against_time(plt: Any, sheet: Sheet) -> Any:
         zorder=0,
     )
     axes.set_xscale("log")
+    _decades(axes.xaxis)
     axes.set_xlabel("seconds: featurize + solve + predict")
     axes.set_ylabel(f"test {sheet.metric}")
     _legend(axes)
@@ -163,6 +173,7 @@ def kernel_error(plt: Any, sheet: Sheet) -> Any:
             axes.plot([line.dim for line in lines], errors, label=label, **_look(i))
     _sizes(axes, sheet)
     axes.set_yscale("log")
+    _decades(axes.yaxis)
     axes.set_ylabel("relative error of the kernel")
     _legend(axes)
     return figure
@@ -186,6 +197,7 @@ def error_against_degree(plt: Any, sheet: Sheet) -> Any:
         axes.plot([line.varied["degree"] for line in mine], errors, label=label, **_look(i))
     axes.set_xticks(sorted({line.varied["degree"] for line in lines}))
     axes.set_yscale("log")
+    _decades(axes.yaxis)
     axes.set_xlabel("degree")
     axes.set_ylabel("relative error of the kernel")
     _legend(axes)
