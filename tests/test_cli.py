@@ -37,7 +37,10 @@ def test_a_run_writes_folder_and_mlflow(ntkrun):
         assert key in result
     folder = next(ntkrun.out.glob("runs/*"))
     names = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()}
+    model = ["MLmodel", "input_example.json", "model.json", "model.npz"]
+    model += ["requirements.txt", "serving_input_example.json"]
     assert names == {
+        *(f"model/{name}" for name in model),
         "config.json",
         "environment.json",
         "figures/confusion.png",
