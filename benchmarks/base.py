@@ -90,10 +90,10 @@ def draw(result: Result, path: Path) -> None:
         axes.loglog(x, y, "o-", label=label)
     axes.set(title=result.title, xlabel=result.xlabel, ylabel=result.ylabel)
     axes.grid(alpha=0.3, which="both")
-    axes.legend(fontsize=8)
+    axes.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     figure.tight_layout()
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    figure.savefig(path, bbox_inches="tight")
     plt.close(figure)
 
 
