@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import sys
 from pathlib import Path
@@ -38,7 +39,7 @@ def launch(words: list[str]) -> int:
             raised.append(error)  # raised below: Hydra would print lines of its own
         return None
 
-    for word, value in zip(words, [*words[1:], ""], strict=True):
+    for word, value in itertools.pairwise([*words, ""]):
         option, _, joined = word.partition("=")
         if option in ("--config-dir", "-cd"):
             from ntkrun.yamlcheck import check_folder

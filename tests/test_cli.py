@@ -284,3 +284,11 @@ def test_tab_completion_answers_with_groups_and_keys():
         env={**os.environ, "COMP_LINE": "ntkrun method=", "COMP_POINT": "14", "HYDRA_FULL_ERROR": "1"},
     )
     assert {"method=cntk_sketch", "method=exact_cntk"} <= set(done.stdout.split())
+
+
+def test_no_words_at_all_are_the_default_run(monkeypatch):
+    """What `make run` starts."""
+    started = []
+    monkeypatch.setattr("ntkrun.launch._single", started.append)
+    assert cli.main([]) == 0
+    assert started[0].method.name == "cntk_sketch"
