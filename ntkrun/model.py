@@ -16,7 +16,8 @@ import torch
 import yaml
 from torch import Tensor
 
-from ntkrun.datasets.preprocess import PREPROCESS, Preprocess
+from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
+from ntkrun.datasets.split import Part
 from ntkrun.errors import DataError, IntegrityError, must_be
 from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
@@ -77,8 +78,8 @@ class Model:
         return np.concatenate(parts) if parts else np.empty((0, self.predictor.weight.shape[1]))
 
     def _values(self, x: np.ndarray) -> np.ndarray:
-        if self.views == 2:
-            x = np.stack([x, x[:, :, ::-1]], 1).reshape(-1, *x.shape[1:])
+        part = Part(x, np.zeros(len(x)), self.views)
+        x = part.rows(np.arange(len(part)))
         z = self.method.transform(_prepared(x, self.preprocess, self.method))
         values = self.predictor.predict(z).cpu()
         return metrics.per_example(values, torch.zeros(len(values)), self.views)[0].numpy()
@@ -92,9 +93,8 @@ class Model:
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
         names = {cls: name for name, cls in PREPROCESS.items()}
-        parameters = {k: v for k, v in self.method.get_params(deep=False).items() if k != "device"}
         record = {
-            "method": {"name": self.name, **parameters},
+            "method": {"name": self.name, **self.method.parameters()},
             "preprocess": names[type(self.preprocess)],
             "lambda": self.predictor.lam,
             "views": self.views,
@@ -134,8 +134,7 @@ class Model:
 
 
 def _prepared(x: np.ndarray, preprocess: Preprocess, method: Method) -> Tensor:
-    rows = torch.from_numpy(np.ascontiguousarray(x)).to(torch_device(method.device))
-    return preprocess(rows).to(DTYPES[method.dtype])
+    return prepared(x, preprocess, DTYPES[method.dtype], torch_device(method.device))
 
 
 def _mlflow_files(model: Model) -> dict[str, str]:

@@ -128,6 +128,11 @@ PREPROCESS: dict[str, type[Standardize] | type[ZCA]] = {
 }
 
 
+def prepared(x: np.ndarray, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Return raw rows x (n, ...) as methods take them."""
+    return preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
+
+
 def equal_contrast(z: Tensor) -> Tensor:
     """Return rows z (n, d) with mean zero and unit norm each; a blank row (but for rounding) becomes zero."""
     before = torch.linalg.vector_norm(z, dim=1, keepdim=True)

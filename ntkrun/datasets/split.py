@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntkrun.datasets.preprocess import PREPROCESS, Preprocess
+from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
 from ntkrun.errors import DataError, must_be
 
 LARGEST = 1e150
@@ -86,7 +86,7 @@ class Split:
         return np.concatenate([part.rows(np.arange(len(part))) for part in (self.train, self.valid)])
 
     def _prepared(self, x: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-        return self.preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
+        return prepared(x, self.preprocess, dtype, device)
 
     def labels(self, part: str) -> Tensor:
         """Return the label of every row of a part."""

@@ -8,14 +8,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
 import torch
 
-from ntkrun import checks
-from ntkrun.errors import ConfigError, must_be
+from ntkrun.errors import ConfigError
 from ntkrun.maths import metrics
 from ntkrun.maths.ridge.normal import Dual, Linear, NormalEquations, dual_path
-from ntkrun.maths.ridge.path import EIGH_LIMIT
+from ntkrun.maths.ridge.path import EIGH_LIMIT, grid, grid_problems
 from ntkrun.progress import progress
 from ntkrun.stages.featurize import Features
 
@@ -40,19 +38,13 @@ class Ridge:
 
     def check(self) -> None:
         """Raise ConfigError with all problems."""
-        out = checks.real("Ridge", "lambda_min", self.lambda_min, 0)
-        out += checks.real("Ridge", "lambda_max", self.lambda_max, 0)
-        out += checks.integer("Ridge", "lambda_count", self.lambda_count, 1, 1000)
-        if not out and self.lambda_max < self.lambda_min:
-            out.append(
-                must_be("lambda_max", "Ridge", f">= lambda_min = {self.lambda_min:g}", self.lambda_max)
-            )
+        out = grid_problems("Ridge", self.lambda_min, self.lambda_max, self.lambda_count)
         if out:
             raise ConfigError(" ".join(out))
 
     def grid(self) -> list[float]:
         """Return the relative ridge parameters, ascending."""
-        return [float(v) for v in np.geomspace(self.lambda_min, self.lambda_max, self.lambda_count)]
+        return grid(self.lambda_min, self.lambda_max, self.lambda_count)
 
 
 # what a fit gives: predictions from features, or from kernel rows

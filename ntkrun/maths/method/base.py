@@ -53,10 +53,13 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if found := self.problems():
             raise ConfigError(" ".join(found))
 
+    def parameters(self) -> dict[str, Any]:
+        """Return the constructor's arguments but for the device."""
+        return {k: v for k, v in self.get_params(deep=False).items() if k != "device"}
+
     def identity(self) -> dict[str, Any]:
-        """Return what determines the numbers: class, version and parameters but for the device."""
-        parameters = {k: v for k, v in self.get_params(deep=False).items() if k != "device"}
-        return {"method": type(self).__name__, "version": self.version, **parameters}
+        """Return what determines the numbers: class, version and parameters."""
+        return {"method": type(self).__name__, "version": self.version, **self.parameters()}
 
     def fitted(self) -> list[Tensor]:
         """Return the tensors that `fit` took from the inputs, so that features of two fits never mix."""
@@ -178,7 +181,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric", ensure_all_finite=False)
         except ValueError as error:
             raise DataError(" ".join(str(error).split())) from error
-        if not np.isfinite(X).all():
+        # fit may draw from some rows only; what is transformed is looked at batch by batch
+        if reset and not np.isfinite(X).all():
             raise self._not_finite()
         return X
 

@@ -20,6 +20,7 @@ from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.maths import metrics
 from ntkrun.maths.method.ntk_sketch import NTKSketch
 from ntkrun.maths.ridge.normal import Linear, NormalEquations
+from ntkrun.maths.ridge.path import grid, grid_problems
 
 # rows that are turned into features at a time
 ROWS = 512
@@ -69,12 +70,8 @@ class _NTKRidge(BaseEstimator):
 
     def _check(self) -> None:
         me = type(self).__name__
-        out = checks.real(me, "lambda_min", self.lambda_min, 0)
-        out += checks.real(me, "lambda_max", self.lambda_max, 0)
-        out += checks.integer(me, "lambda_count", self.lambda_count, 1, 1000)
+        out = grid_problems(me, self.lambda_min, self.lambda_max, self.lambda_count)
         out += checks.real(me, "validation_fraction", self.validation_fraction, 0, 0.5)
-        if not out and self.lambda_max < self.lambda_min:
-            out.append(must_be("lambda_max", me, f">= lambda_min = {self.lambda_min:g}", self.lambda_max))
         if out:
             raise ConfigError(" ".join(out))
 
@@ -109,11 +106,11 @@ class _NTKRidge(BaseEstimator):
     def _solution(self) -> Linear:
         """Return the fit to all rows so far, solved on first use."""
         if self._fit is None:
-            grid = [float(v) for v in np.geomspace(self.lambda_min, self.lambda_max, self.lambda_count)]
+            lambdas = grid(self.lambda_min, self.lambda_max, self.lambda_count)
             # a relative lambda is turned into an absolute one by the sums it is used with
-            scores = [self._held.mse(fit) for fit in self._kept.path(grid)] if self._held.n else []
-            best = int(np.argmin(scores)) if scores else len(grid) // 2
-            self._fit = next(self._kept.merged(self._held).path([grid[best]]))
+            scores = [self._held.mse(fit) for fit in self._kept.path(lambdas)] if self._held.n else []
+            best = int(np.argmin(scores)) if scores else len(lambdas) // 2
+            self._fit = next(self._kept.merged(self._held).path([lambdas[best]]))
         return self._fit
 
     def _finish(self) -> None:

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun import checks
+from ntkrun.errors import must_be
 from ntkrun.maths.eigen import eigh
 
 # eigh costs about 25 Cholesky factorisations of the same size here; below this it is cheap anyhow
 EIGH_LIMIT = 1024
+
+
+def grid(lambda_min: float, lambda_max: float, lambda_count: int) -> list[float]:
+    """Return relative ridge parameters, ascending, equally spaced in the logarithm."""
+    return [float(v) for v in np.geomspace(lambda_min, lambda_max, lambda_count)]
+
+
+def grid_problems(owner: str, lambda_min: float, lambda_max: float, lambda_count: int) -> list[str]:
+    """Return one sentence for everything that is wrong with the arguments of `grid`."""
+    out = checks.real(owner, "lambda_min", lambda_min, 0)
+    out += checks.real(owner, "lambda_max", lambda_max, 0)
+    out += checks.integer(owner, "lambda_count", lambda_count, 1, 1000)
+    if not out and lambda_max < lambda_min:
+        out.append(must_be("lambda_max", owner, f">= lambda_min = {lambda_min:g}", lambda_max))
+    return out
 
 
 def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[Tensor]:
