@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntkrun import checks, datasets
+from ntkrun import checks, datasets, executor
 from ntkrun.errors import ConfigError
 from ntkrun.maths import method as methods
 from ntkrun.redact import redacted
@@ -14,6 +14,7 @@ from ntkrun.studies import STUDIES
 
 if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
+    from ntkrun.executor.base import Executor
     from ntkrun.maths.method.base import Method
     from ntkrun.stages.regress import Ridge
     from ntkrun.stages.track import Tracker
@@ -29,6 +30,7 @@ class RunConfig:
     method: Method
     method_name: str
     solver: Ridge
+    executor: Executor
     baseline: str
     shard_rows: int
     output_dir: Path
@@ -53,6 +55,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     source = _make(datasets.get, record["dataset"], problems)
     method = _make(methods.get, record["method"], problems)
     solver = _make(lambda _: Ridge, record["solver"], problems)
+    workers = _make(executor.get, record["executor"], problems)
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
     if record["study"] is not None:
@@ -69,11 +72,13 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     uri = record["tracking"]["uri"]
     shown = redacted(uri) if isinstance(uri, str) else uri
     output_dir = Path(record["output_dir"]).expanduser().absolute()
+    workers.folder = output_dir
     return RunConfig(
         source=source,
         method=method,
         method_name=record["method"]["name"],
         solver=solver,
+        executor=workers,
         baseline=record["baseline"],
         shard_rows=record["shard_rows"],
         output_dir=output_dir,

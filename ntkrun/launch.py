@@ -31,6 +31,8 @@ def launch(words: list[str]) -> int:
         here = HydraConfig.get()
         if here.mode == RunMode.MULTIRUN:
             title = ", ".join(here.overrides.task)
+            if config.executor.name != "serial" and "basic_launcher" not in here.launcher._target_:
+                _warn_of_two_levels(int(here.job.num))
             return _swept(config, Path(here.sweep.dir).absolute(), int(here.job.num), title)
         try:
             _single(config)
@@ -75,6 +77,15 @@ def _swept(config: Any, folder: Path, number: int, title: str) -> float:
     return outcome.get("valid", float("nan"))
 
 
+def _warn_of_two_levels(number: int) -> None:
+    if number == 0:
+        start_logging()
+        log.warning(
+            "both the launcher and the executor start processes: jobs x workers of them. "
+            "Take executor=serial, or hydra/launcher=basic."
+        )
+
+
 def _result(checked: Any) -> dict[str, Any]:
     """Return the result of a run, "skipped" set where it was there already and may be left out."""
     if checked.skip_finished:
@@ -97,7 +108,7 @@ def _checked(config: Any, sweep: Path | None = None) -> Any:
     from ntkrun import machine
     from ntkrun.config import build
 
-    machine.tune_allocator()
+    machine.tune()
     return build({str(k): v for k, v in record.items()}, sweep)
 
 

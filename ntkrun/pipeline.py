@@ -23,7 +23,8 @@ def run(config: RunConfig) -> dict[str, Any]:
     with RunFolder(config.output_dir, config.sweep) as folder:
         split = data.run(config.source)
         work = _experiment if config.study is None else _study
-        result = work(config, split, folder)
+        with config.executor:
+            result = work(config, split, folder)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
         result["mlflow/run_id"] = track.publish(folder.path, config.tracker)
@@ -39,15 +40,17 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     path = folder.open(f"{split.name}-{config.method_name}", config.record)
 
     root = config.output_dir / "features"
-    features = featurize.compute(work, root, config.shard_rows)
-    solve = regress.run_kernel if method.kind == "kernel" else regress.run
-    fit = solve(features, split.classes, config.solver)
+    features = featurize.compute(work, root, config.shard_rows, config.executor)
+    if method.kind == "kernel":
+        fit = regress.run_kernel(features, split.classes, config.solver)
+    else:
+        fit = regress.run(features, split.classes, config.solver, config.executor)
     scores = score.run(fit, features, split.classes)
     peak = machine.peak_rss_mb()
     _model(config, split, fit).save(path / "model")
     reference, exact = method.reference(), None
     if reference is not None:
-        exact = baseline.run(config.baseline, split, reference, config.solver, root, config.shard_rows)
+        exact = baseline.run(config, split, reference, root)
     error = (
         None
         if exact is None or reference is None

@@ -31,7 +31,7 @@ def run(options: argparse.Namespace) -> int:
 
     # the folder may have been moved or copied: its place says where its output_dir is now
     home = options.output_dir or str(old.folder.parent.parent)
-    machine.tune_allocator()
+    machine.tune()
     new = pipeline.run(build({**old.config, "output_dir": home}))
     changed = differences(old.result, new)
     lines = [f"\nrerun         of {old.folder}"]

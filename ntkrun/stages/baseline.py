@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ntkrun.config import RunConfig
 from ntkrun.datasets.split import Split
 from ntkrun.maths.method.base import DTYPES, Method
 from ntkrun.maths.ridge.path import solve_path
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.regress import Ridge
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +34,12 @@ class Exact:
     entries_per_s: float
 
 
-def run(
-    kind: str, split: Split, reference: Method, solver: Ridge, root: Path, shard_rows: int
-) -> Exact | None:
-    """Return the cost of `reference` (a kernel method) for kind auto, exact or estimate; None for none."""
+def run(config: RunConfig, split: Split, reference: Method, root: Path) -> Exact | None:
+    """Return the cost of `reference` (a kernel method) for baseline auto, exact or estimate; None for none.
+
+    It is measured on this machine's cores, in this process, whatever the executor.
+    """
+    kind = config.baseline
     if kind == "none":
         return None
     rate = entries_per_second(split, reference)
@@ -56,8 +58,8 @@ def run(
     log.info(
         "baseline   %s in full: %d kernel entries, about %s", type(reference).__name__, entries, human(guess)
     )
-    features = featurize.run(split, reference, root, shard_rows)
-    fit = regress.run_kernel(features, split.classes, solver)
+    features = featurize.run(split, reference, root, config.shard_rows)
+    fit = regress.run_kernel(features, split.classes, config.solver)
     scores = score.run(fit, features, split.classes)
     seconds = features.seconds + fit.seconds + scores.seconds
     return Exact(seconds, "measured", scores.value, rate)

@@ -6,7 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -16,11 +16,13 @@ from torch import Tensor
 from ntkrun import machine
 from ntkrun.datasets.split import Split
 from ntkrun.errors import MachineError
+from ntkrun.executor.base import Executor, Serial
+from ntkrun.executor.shared import Shared
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.maths.method.images import ImageMethod, check_images
 from ntkrun.progress import progress
 from ntkrun.store.atomic import make_folder, remove_temporaries
-from ntkrun.store.shards import ShardStore, content_key
+from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "valid", "test")
@@ -28,7 +30,7 @@ PARTS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Features:
-    """The finished shards of a run.
+    """The finished shards of a run, their rows `columns` wide.
 
     `views` consecutive rows belong to one example; `seconds` counts computing, also when it was done in an
     earlier run.
@@ -37,9 +39,29 @@ class Features:
     store: ShardStore
     names: dict[str, list[str]]
     device: torch.device
+    columns: int
     views: int
     reused: int
     seconds: float
+
+    def groups(self, part: str) -> list[list[str]]:
+        """Return a part's shards in groups of at least as many rows as columns, whatever the executor.
+
+        The sums over a group are then worth their size, and groups added in order give the same sum anywhere.
+        """
+        out, rows = list[list[str]](), self.columns
+        for name in self.names[part]:
+            if rows >= self.columns:
+                rows = 0
+                out.append([])
+            out[-1].append(name)
+            receipt = self.store.receipts[name]
+            rows += receipt.stop - receipt.start
+        return out
+
+    def only(self, names: list[str]) -> Features:
+        """Return some of the shards as if they were all, in the train part."""
+        return replace(self, store=self.store.only(names), names={"train": names})
 
     def batches(self, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (features, labels) shard by shard, in order, each checked before use."""
@@ -67,9 +89,11 @@ def plan(split: Split, shard_rows: int) -> list[tuple[str, str, int, int]]:
     return out
 
 
-def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
+def run(
+    split: Split, method: Method, root: Path, shard_rows: int, executor: Executor | None = None
+) -> Features:
     """Fit the method and compute its shards: `prepare`, then `compute`."""
-    return compute(prepare(split, method, shard_rows), root, shard_rows)
+    return compute(prepare(split, method, shard_rows), root, shard_rows, executor)
 
 
 def prepare(split: Split, method: Method, shard_rows: int) -> Rows | Kernel:
@@ -81,8 +105,8 @@ def prepare(split: Split, method: Method, shard_rows: int) -> Rows | Kernel:
     return work
 
 
-def compute(work: Rows | Kernel, root: Path, shard_rows: int) -> Features:
-    """Compute every shard that is not there yet and return them all.
+def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor | None = None) -> Features:
+    """Compute every shard that is not there yet, here or by `executor`, and return them all.
 
     Only one process works on a key at a time; another one waits and then finds the work done. A killed
     run leaves its finished shards, which the next run checks and keeps.
@@ -108,21 +132,44 @@ def compute(work: Rows | Kernel, root: Path, shard_rows: int) -> Features:
         if reused:
             log.info("%s %d of %d shards reused from %s", work.title, reused, len(shards), folder)
         if todo:
-            work.warm_up()
-            with progress(work.title, sum(work.units(*s[1:]) for s in todo), work.unit) as advance:
-                for name, part, start, stop in todo:
-                    begin = time.perf_counter()
-                    features = work(part, start, stop)
-                    seconds = time.perf_counter() - begin
-                    labels = split.labels(part)[start:stop].numpy()
-                    store.write(name, part, start, features.cpu().numpy(), labels, seconds)
-                    advance(work.units(part, start, stop))
+            _compute(work, store, todo, executor or Serial())
     names = {part: [s[0] for s in shards if s[1] == part] for part in PARTS}
     total = sum(store.receipts[s[0]].seconds for s in shards)
     device = torch_device(method.device)
     units = sum(work.units(*s[1:]) for s in shards)
     log.info("%s %d %s in %.1f s%s", work.title, units, work.unit, total, "" if todo else " (earlier)")
-    return Features(store, names, device, split.views, reused, work.fit_seconds + total)
+    return Features(store, names, device, method.columns, split.views, reused, work.fit_seconds + total)
+
+
+def _compute(
+    work: Rows | Kernel, store: ShardStore, todo: list[tuple[str, str, int, int]], executor: Executor
+) -> None:
+    """Compute some shards; the store believes each as soon as it is written."""
+    if not executor.parallel:
+        work.warm_up()
+    units = {name: work.units(part, start, stop) for name, part, start, stop in todo}
+    with (
+        progress(work.title, sum(units.values()), work.unit) as advance,
+        Shared(work, store.folder) as shared,
+    ):
+        begin = time.perf_counter()
+        for _, receipt in executor.run(shard, [(name, shared, store.folder, *rest) for name, *rest in todo]):
+            if executor.parallel:  # what the workers spent side by side counts once
+                begin, last = time.perf_counter(), begin
+                receipt = replace(receipt, seconds=begin - last)
+            store.add(receipt)
+            advance(units[receipt.name])
+    if executor.parallel:
+        remove_temporaries(store.folder)  # of lost workers
+
+
+def shard(name: str, work: Shared, folder: Path, part: str, start: int, stop: int) -> Receipt:
+    """Compute one shard and write its file: the task of an executor."""
+    begin = time.perf_counter()
+    features = work.value(part, start, stop)
+    seconds = time.perf_counter() - begin
+    labels = work.value.split.labels(part)[start:stop].numpy()
+    return write_shard(folder, name, part, start, features.cpu().numpy(), labels, seconds)
 
 
 def _digest(tensors: list[Tensor]) -> str:

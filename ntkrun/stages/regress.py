@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 
 from ntkrun.errors import ConfigError
+from ntkrun.executor.base import Executor, Serial
 from ntkrun.maths import metrics
 from ntkrun.maths.ridge.normal import Dual, Linear, NormalEquations, dual_path
 from ntkrun.maths.ridge.path import EIGH_LIMIT, grid, grid_problems
@@ -63,10 +64,14 @@ class Fit:
     seconds: float
 
 
-def run(features: Features, classes: int | None, solver: Ridge) -> Fit:
-    """Choose lambda on the valid part, then refit on train and valid together. Sees no test row."""
+def run(features: Features, classes: int | None, solver: Ridge, executor: Executor | None = None) -> Fit:
+    """Choose lambda on the valid part, then refit on train and valid together. Sees no test row.
+
+    The sums over groups of shards are added in the groups' order. They are made here with all threads, unless
+    `executor` has workers elsewhere.
+    """
     start = time.perf_counter()
-    return _select(_Primal(features, classes), solver.grid(), start)
+    return _select(_Primal(features, classes, executor or Serial()), solver.grid(), start)
 
 
 def run_kernel(features: Features, classes: int | None, solver: Ridge) -> Fit:
@@ -129,14 +134,22 @@ def _select(problem: _Problem, grid: list[float], start: float) -> Fit:
 
 
 class _Primal:
-    def __init__(self, features: Features, classes: int | None):
-        self.features, self.classes = features, classes
+    def __init__(self, features: Features, classes: int | None, executor: Executor):
+        self.features, self.classes, self.executor = features, classes, executor
         self.equations = NormalEquations()
         self._add("train")
 
     def _add(self, part: str) -> None:
-        for z, y in self.features.batches(part):
-            self.equations.add(z, metrics.targets(y, self.classes))
+        here = self.features
+        tasks = [(here.only(names), self.classes) for names in here.groups(part)]
+        early: dict[int, NormalEquations] = {}
+        done = 0
+        executor = self.executor if self.executor.elsewhere else Serial()
+        for number, sums in executor.run(group_sums, tasks):
+            early[number] = sums
+            while done in early:
+                self.equations.merge(early.pop(done))
+                done += 1
 
     @property
     def coarse_first(self) -> bool:
@@ -151,6 +164,14 @@ class _Primal:
     def refit(self, relative: float) -> Predictor:
         self._add("valid")
         return next(self.equations.path([relative]))
+
+
+def group_sums(features: Features, classes: int | None) -> NormalEquations:
+    """Return the sums over the train shards of `features`: the task of an executor."""
+    equations = NormalEquations()
+    for z, y in features.batches("train"):
+        equations.add(z, metrics.targets(y, classes))
+    return equations
 
 
 class _Kernel:

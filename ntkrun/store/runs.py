@@ -20,7 +20,7 @@ from ntkrun.errors import DataError, IntegrityError
 log = logging.getLogger(__name__)
 
 # keys that do not change a result: where things lie, who is told, how the run was started
-INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished")
+INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor")
 
 
 @dataclass(frozen=True)

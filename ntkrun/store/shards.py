@@ -9,6 +9,7 @@ bytes in memory before HDF5 parses them, because HDF5's own checksums let flippe
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -110,25 +111,42 @@ class ShardStore:
         self, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float
     ) -> None:
         """Write one shard, then its receipt; a crash in between costs this shard only."""
-        buffer = io.BytesIO()
-        # equal input gives equal bytes: no times, latest format (checksummed metadata)
-        with h5py.File(buffer, "w", libver="latest", track_order=False) as file:
-            for key, array in (("features", features), ("y", y)):
-                rows = max(1, min(len(array), (2 << 20) // max(1, array[0].nbytes)))
-                file.create_dataset(
-                    key, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True, track_times=False
-                )
-        data = buffer.getvalue()
-        write_atomic(self.folder / name, data)
-        sha = hashlib.sha256(data).hexdigest()
-        self.receipts[name] = Receipt(name, part, start, start + len(y), sha, len(data), seconds)
+        self.add(write_shard(self.folder, name, part, start, features, y, seconds))
+
+    def add(self, receipt: Receipt) -> None:
+        """Believe a shard that has been written."""
+        self.receipts[receipt.name] = receipt
         self._write_manifest()
+
+    def only(self, names: list[str]) -> ShardStore:
+        """Return the same store knowing no more than some of its shards."""
+        out = copy.copy(self)
+        out.receipts = {name: self.receipts[name] for name in names}
+        return out
 
     def _write_manifest(self) -> None:
         body = {"spec": self.spec, "shards": [asdict(self.receipts[k]) for k in sorted(self.receipts)]}
         body = json.loads(json.dumps(body, default=str))
         document = {"sha256": _digest_json(body), "body": body}
         write_atomic(self.manifest, json.dumps(document, indent=1).encode())
+
+
+def write_shard(
+    folder: Path, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float
+) -> Receipt:
+    """Write the file of a shard and return its receipt, which the store does not know yet."""
+    buffer = io.BytesIO()
+    # equal input gives equal bytes: no times, latest format (checksummed metadata)
+    with h5py.File(buffer, "w", libver="latest", track_order=False) as file:
+        for key, array in (("features", features), ("y", y)):
+            rows = max(1, min(len(array), (2 << 20) // max(1, array[0].nbytes)))
+            file.create_dataset(
+                key, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True, track_times=False
+            )
+    data = buffer.getvalue()
+    write_atomic(folder / name, data)
+    sha = hashlib.sha256(data).hexdigest()
+    return Receipt(name, part, start, start + len(y), sha, len(data), seconds)
 
 
 def _digest_json(body: Any) -> str:

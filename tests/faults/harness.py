@@ -69,6 +69,7 @@ class Toy:
         ]
         self.words += ["baseline=none", "solver.lambda_count=5"]
         env = {**os.environ, "LD_PRELOAD": str(shim), "NTKRUN_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+        env["MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"] = "0"  # no waiting between two tries
         self.server = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.server"],
             stdin=subprocess.PIPE,

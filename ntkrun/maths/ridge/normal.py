@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -76,18 +77,26 @@ class NormalEquations:
         self.mean_z += step_z * (rows / self.n)
         self.mean_y += step_y * (rows / self.n)
 
+    def merge(self, other: NormalEquations) -> None:
+        """Add the rows of `other`, whose sums may become part of these."""
+        if self.n == 0:
+            self.__dict__ = other.__dict__
+            return
+        if other.n == 0:
+            return
+        n = self.n + other.n
+        share, weight = other.n / n, self.n * other.n / n
+        step_z, step_y = other.mean_z - self.mean_z, other.mean_y - self.mean_y
+        self.n = n
+        self.mean_z, self.mean_y = self.mean_z + share * step_z, self.mean_y + share * step_y
+        self.gram.add_(other.gram).addr_(step_z, step_z, alpha=weight)
+        self.cross.add_(other.cross).addr_(step_z, step_y, alpha=weight)
+        self.square_y = self.square_y + other.square_y + weight * step_y.square()
+
     def merged(self, other: NormalEquations) -> NormalEquations:
         """Return the sums over the rows of both; neither changes."""
-        if 0 in (self.n, other.n):
-            return self if other.n == 0 else other
-        out = NormalEquations()
-        out.n = self.n + other.n
-        share, weight = other.n / out.n, self.n * other.n / out.n
-        step_z, step_y = other.mean_z - self.mean_z, other.mean_y - self.mean_y
-        out.mean_z, out.mean_y = self.mean_z + share * step_z, self.mean_y + share * step_y
-        out.gram = (self.gram + other.gram).addr_(step_z, step_z, alpha=weight)
-        out.cross = (self.cross + other.cross).addr_(step_z, step_y, alpha=weight)
-        out.square_y = self.square_y + other.square_y + weight * step_y.square()
+        out = copy.deepcopy(self)
+        out.merge(copy.deepcopy(other) if self.n == 0 else other)
         return out
 
     def mse(self, fit: Linear) -> float:

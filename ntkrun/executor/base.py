@@ -1,0 +1,195 @@
+"""Tasks in this process or in others, behind `concurrent.futures`; what a lost worker had is done again."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ntkrun import checks
+from ntkrun.errors import ConfigError, MachineError
+
+log = logging.getLogger(__name__)
+
+RETRIES = 2  # of a task whose worker is lost
+
+
+class Executor:
+    """Runs tasks: a context that holds its workers, started by the first task and stopped at the end."""
+
+    parallel = False
+    elsewhere = False  # whether workers may be on other machines
+    folder = Path()  # which all workers see, for what has to be handed over in files
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every parameter that is wrong."""
+        return []
+
+    def check(self) -> None:
+        """Raise ConfigError with all problems."""
+        if found := self.problems():
+            raise ConfigError(" ".join(found))
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop the workers, also those in the middle of a task."""
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the task, function(*task)) as they are done, in any order.
+
+        An exception of the function is raised here. MachineError where a task has lost its worker more than
+        RETRIES times. Function and arguments have to pickle.
+        """
+        raise NotImplementedError
+
+
+@dataclass
+class Serial(Executor):
+    """One task after another, in this process."""
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+        """Yield the results in the tasks' order."""
+        for number, task in enumerate(tasks):
+            yield number, function(*task)
+
+
+@dataclass
+class Pool(Executor):
+    """Workers behind `concurrent.futures`.
+
+    Parameters
+    ----------
+    workers : int or None
+        Tasks at the same time; None for one a core.
+    threads : int or None
+        Threads of a worker's arithmetic; None for the cores divided by the workers.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+
+    parallel = True
+
+    def __post_init__(self) -> None:
+        self.lost: tuple[type[Exception], ...] = (
+            BrokenExecutor,
+        )  # what a future raises whose worker is gone
+        self.retries = RETRIES
+        self._started = False
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every parameter that is wrong."""
+        me, out = type(self).__name__, []
+        for key in ("workers", "threads"):
+            if getattr(self, key) is not None:
+                out += checks.integer(me, key, getattr(self, key), 1, 10_000)
+        return out
+
+    @property
+    def width(self) -> int:
+        """Tasks that are handed out at the same time."""
+        return self.workers or cores()
+
+    @property
+    def share(self) -> int | None:
+        """Threads of a worker."""
+        return self.threads or max(1, cores() // self.width)
+
+    def start(self) -> None:
+        """Start the workers."""
+        raise NotImplementedError
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Hand out one call."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop the workers at once."""
+        raise NotImplementedError
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop the workers, also those in the middle of a task."""
+        if self._started:
+            self._started = False
+            self.stop()
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the task, result) as they are done; a task that lost its worker is tried again.
+
+        Where it cannot be known which task has brought a worker down, those that were running are tried one
+        by one, so that it is known the next time.
+        """
+        tries = [0] * len(tasks)
+        todo, flying, broken = deque(range(len(tasks))), dict[Future, int](), False
+        while todo or flying:
+            if broken and not flying:
+                self.__exit__()
+                broken = False
+            if not self._started:
+                self.start()
+                self._started = True
+            suspicious = any(tries[i] for i in [*todo, *flying.values()])
+            while todo and not broken and len(flying) < (1 if suspicious else self.width):
+                number = todo.popleft()
+                flying[self.submit(call, self.share, function, *tasks[number])] = number
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                number = flying.pop(future)
+                try:
+                    result = future.result()
+                except self.lost as error:
+                    broken = True
+                    tries[number] += 1
+                    todo.appendleft(number)
+                    what = describe(tasks[number])
+                    if tries[number] > self.retries:
+                        raise MachineError(
+                            f"{what} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
+                            "See to the memory of the workers, or take executor=serial."
+                        ) from error
+                    log.warning("%s has lost its worker and is done again", what)
+                else:
+                    yield number, result
+
+
+def cores() -> int:
+    """Return the cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def describe(task: tuple) -> str:
+    """Return what people know a task by: its first name."""
+    return next((word for word in task if isinstance(word, str)), "A task")
+
+
+def call(threads: int | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a task in a worker: with its share of the threads, and not longer than its parent lives."""
+    from ntkrun import machine
+
+    machine.tune()
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return function(*arguments)
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process soon after process number `parent` has ended; for workers, when they start."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,158 @@
+"""Executors: the same bits from any of them, errors passed on, lost workers made up for."""
+
+import json
+import os
+import signal
+import time
+
+import pytest
+import torch
+
+from ntkrun import cli, executor
+from ntkrun.errors import ConfigError, DataError, MachineError
+from ntkrun.executor.base import Serial, die_with_parent
+from ntkrun.executor.shared import Shared
+from ntkrun.maths.ridge.normal import NormalEquations
+from tests.faults.harness import shards
+
+PARALLEL = ["process", "dask", "submitit"]
+
+
+def square(name, n):
+    return n * n
+
+
+def odd_one_out(name, n):
+    if n == 3:
+        raise DataError("three is one too many")
+    return n
+
+
+def dies(name, folder, times):
+    """Take the worker along the first few times."""
+    mark = folder / name
+    tries = mark.stat().st_size if mark.exists() else 0
+    with mark.open("a") as file:
+        file.write("x")
+    if tries < times:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return name
+
+
+def length(name, shared):
+    return len(shared.value)
+
+
+@pytest.fixture(scope="module")
+def process():
+    with executor.get("process")(workers=2) as made:
+        yield made
+
+
+@pytest.mark.parametrize("make", [Serial, None], ids=["serial", "process"])
+def test_every_task_is_done_once(make, process):
+    workers = make() if make else process
+    found = dict(workers.run(square, [("a", i) for i in range(7)]))
+    assert found == {i: i * i for i in range(7)}
+    assert list(workers.run(square, [])) == []
+
+
+def test_an_error_of_a_task_is_raised_here(process):
+    with pytest.raises(DataError, match="one too many"):
+        list(process.run(odd_one_out, [("a", i) for i in range(6)]))
+
+
+def test_a_lost_worker_costs_its_task_a_second_try_and_no_more(tmp_path):
+    tasks = [(f"t{i}", tmp_path, 2 if i == 1 else 0) for i in range(5)]
+    with executor.get("process")(workers=2) as workers:
+        assert dict(workers.run(dies, tasks)) == {i: f"t{i}" for i in range(5)}
+
+
+def test_a_task_that_always_takes_its_worker_along_is_named(tmp_path):
+    tasks = [(f"t{i}", tmp_path, 99 if i == 1 else 0) for i in range(3)]
+    with executor.get("process")(workers=2) as workers, pytest.raises(MachineError, match="t1 has lost"):
+        list(workers.run(dies, tasks))
+
+
+def test_what_tasks_share_is_a_file_for_as_long_as_it_is_needed(process, tmp_path):
+    with Shared(list(range(1000)), tmp_path) as shared:
+        assert set(dict(process.run(length, [("a", shared)] * 4)).values()) == {1000}
+        assert len(list(tmp_path.iterdir())) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def run(out, *words):
+    words = ["dataset=digits", "dataset.n_train=300", "dataset.n_test=60", "feature_dim=128", *words]
+    words += ["shard_rows=50", "baseline=none", "tracking.uri=sqlite:///:memory:", f"output_dir={out}"]
+    assert cli.main(words) == 0
+    result = json.loads(next(out.glob("runs/*/result.json")).read_text())
+    assert not list(out.glob("features/*/.tmp-*"))
+    assert not list(out.glob(".jobs-*"))
+    keys = ("test/accuracy", "valid/accuracy", "lambda", "features_key")
+    return shards(out), {k: result[k] for k in keys}, next(out.glob("runs/*/model/model.npz")).read_bytes()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "process",
+        pytest.param("dask", marks=pytest.mark.slow),
+        pytest.param("submitit", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("method", ["cntk_sketch", "exact_ntk"])
+def test_any_executor_gives_the_same_bits(name, method, tmp_path):
+    serial = run(tmp_path / "serial", f"method={method}")
+    # as many threads as here: only Intel's processors round in one way for any number
+    more = [f"executor={name}", "executor.workers=2", f"executor.threads={torch.get_num_threads()}"]
+    assert run(tmp_path / name, f"method={method}", *more) == serial
+
+
+def test_sums_of_groups_are_the_sums_of_all_rows():
+    torch.manual_seed(0)
+    z, y = torch.randn(90, 7) + 5, torch.randn(90, 2)
+    whole, parts = NormalEquations(), NormalEquations()
+    whole.add(z, y)
+    for start in range(0, 90, 30):
+        group = NormalEquations()
+        group.add(z[start : start + 30], y[start : start + 30])
+        parts.merge(group)
+    assert parts.n == 90
+    for name in ("cross", "mean_z", "mean_y", "square_y"):
+        assert torch.allclose(getattr(parts, name), getattr(whole, name), rtol=1e-12, atol=1e-10)
+    assert torch.allclose(parts.gram.tril(), whole.gram.tril(), rtol=1e-12, atol=1e-10)
+
+
+def test_workers_end_when_their_parent_is_gone():
+    pid = os.fork()
+    if pid == 0:
+        die_with_parent(os.getppid() + 1)  # never its parent
+        time.sleep(20)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("process", {"workers": 0}, "workers of Process must be"),
+        ("dask", {"address": "host"}, "address of Dask must be like tcp://host:8786"),
+        ("submitit", {"cluster": "pbs"}, "cluster of Submitit must be"),
+        ("submitit", {"timeout_min": 0}, "timeout_min of Submitit must be"),
+    ],
+)
+def test_bad_parameters(name, options, message):
+    with pytest.raises(ConfigError, match=message):
+        executor.get(name)(**options).check()
+
+
+def test_an_unknown_executor_is_refused():
+    with pytest.raises(ConfigError, match="one of serial, process, dask, submitit"):
+        executor.get("ray")
+
+
+def test_two_levels_of_processes_are_warned_of(tmp_path, capsys):
+    words = ["-m", "seed=0,1", "executor=process", "executor.workers=1", "hydra/launcher=joblib"]
+    words += ["hydra.launcher.n_jobs=1", "dataset.n_train=100", "dataset.n_test=20", "feature_dim=32"]
+    assert cli.main([*words, "baseline=none", f"output_dir={tmp_path}"]) == 0
+    assert "jobs x workers" in capsys.readouterr().err
