@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
     from ntkrun.executor.base import Executor
     from ntkrun.maths.method.base import Method
-    from ntkrun.stages.regress import Ridge
+    from ntkrun.stages.solver import Ridge
     from ntkrun.stages.track import Tracker
 
 BASELINES = ("auto", "exact", "estimate", "none")
@@ -48,13 +48,13 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     Raises ConfigError that lists every problem found, MachineError for a device that is not there.
     """
     from ntkrun.maths.method.base import torch_device
-    from ntkrun.stages.regress import Ridge
+    from ntkrun.stages import solver as solvers
     from ntkrun.stages.track import Tracker
 
     problems: list[str] = []
     source = _make(datasets.get, record["dataset"], problems)
     method = _make(methods.get, record["method"], problems)
-    solver = _make(lambda _: Ridge, record["solver"], problems)
+    solver = _make(solvers.get, record["solver"], problems)
     workers = _make(executor.get, record["executor"], problems)
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)

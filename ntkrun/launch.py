@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def launch(words: list[str]) -> int:
 
             check_folder(Path(joined or value))
     sys.argv = ["ntkrun", *words]
+    # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     job()
     if raised:
         raise raised[0]

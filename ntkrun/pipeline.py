@@ -34,8 +34,8 @@ def run(config: RunConfig) -> dict[str, Any]:
 
 def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
     wall, method = time.perf_counter(), config.method
-    work = featurize.prepare(split, method, config.shard_rows)
-    more = featurize.memory_plan(split, method, config.shard_rows) / (1 << 20)
+    work = featurize.prepare(split, method, config.shard_rows, config.solver)
+    more = featurize.memory_plan(split, method, config.shard_rows, config.solver) / (1 << 20)
     planned = max(machine.peak_rss_mb(), machine.rss_mb() + more)
     path = folder.open(f"{split.name}-{config.method_name}", config.record)
 

@@ -21,7 +21,7 @@ from ntkrun.datasets.digits import Digits
 from ntkrun.maths import method as methods
 from ntkrun.maths.metrics import frobenius_error, spectral_error
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.regress import Ridge
+from ntkrun.stages.solver import Ridge
 
 # one decade a step: the solver's time is not what is compared here
 SOLVER = Ridge(lambda_min=1e-7, lambda_max=1e-1, lambda_count=7)

@@ -14,7 +14,7 @@ import pytest
 from ntkrun.datasets.digits import Digits
 from ntkrun.maths import method as methods
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.regress import Ridge
+from ntkrun.stages.solver import Ridge
 
 FILE = Path(__file__).parent / "data" / "pinned.json"
 PINNED = json.loads(FILE.read_text()) if FILE.exists() else {}

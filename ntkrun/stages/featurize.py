@@ -6,6 +6,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from ntkrun.executor.shared import Shared
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.maths.method.images import ImageMethod, check_images
 from ntkrun.progress import progress
+from ntkrun.stages.solver import Ridge
 from ntkrun.store.atomic import make_folder, remove_temporaries
 from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
@@ -64,10 +66,17 @@ class Features:
         return replace(self, store=self.store.only(names), names={"train": names})
 
     def batches(self, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (features, labels) shard by shard, in order, each checked before use."""
-        for part in parts:
-            for name in self.names[part]:
-                x, y = self.store.read(name)
+        """Yield (features, labels) shard by shard, in order, each checked before use.
+
+        The next one is read and checked while this one is worked on.
+        """
+        names = [name for part in parts for name in self.names[part]]
+        with ThreadPoolExecutor(1) as reader:
+            ahead = reader.submit(self.store.read, names[0])
+            for following in [*names[1:], None]:
+                x, y = ahead.result()
+                if following is not None:
+                    ahead = reader.submit(self.store.read, following)
                 yield torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
 
     def seconds_of(self, *parts: str) -> float:
@@ -96,12 +105,12 @@ def run(
     return compute(prepare(split, method, shard_rows), root, shard_rows, executor)
 
 
-def prepare(split: Split, method: Method, shard_rows: int) -> Rows | Kernel:
+def prepare(split: Split, method: Method, shard_rows: int, solver: Ridge | None = None) -> Rows | Kernel:
     """Return the work with its method fitted; an error here has not left anything behind."""
     if isinstance(method, ImageMethod) and method.image_shape is None:
         check_images(type(method).__name__, split.train.x.shape[1:])
     work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
-    check_memory(split, method, shard_rows)
+    check_memory(split, method, shard_rows, solver or Ridge())
     return work
 
 
@@ -250,23 +259,23 @@ class Kernel:
         return out
 
 
-def check_memory(split: Split, method: Method, shard_rows: int) -> None:
+def check_memory(split: Split, method: Method, shard_rows: int, solver: Ridge) -> None:
     """Raise MachineError before any work if the plan does not fit into memory."""
-    need, free = memory_plan(split, method, shard_rows), machine.available_memory()
+    need, free = memory_plan(split, method, shard_rows, solver), machine.available_memory()
     if free is not None and need > free:
         raise MachineError(
             f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
-            "Lower feature_dim, shard_rows or dataset.n_train."
+            "Lower feature_dim, shard_rows or dataset.n_train, or take solver=ridge_cg."
         )
 
 
-def memory_plan(split: Split, method: Method, shard_rows: int) -> int:
-    """Return the bytes the run will need beyond what is loaded: batch, shard, normal equations."""
+def memory_plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
+    """Return the bytes the run will need beyond what is loaded: batch, shard, solver."""
     if method.kind == "kernel":
         # Gram matrix as assembled, centred, shifted and factored, in float64
         return 5 * 8 * split.n_train**2
     m = method.columns
     shape = split.train.x.shape[1:]
     batch = max(BATCH_BYTES, method.bytes_per_row(shape))
-    # sums and factor; a shard in float32, its file and in float64
-    return batch + 2 * 8 * m * m + 16 * shard_rows * m
+    # a shard in float32, its file and in float64; the next one
+    return batch + solver.bytes(m, split.classes or 1) + 24 * shard_rows * m

@@ -9,43 +9,18 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from torch import Tensor
 
-from ntkrun.errors import ConfigError
 from ntkrun.executor.base import Executor, Serial
 from ntkrun.maths import metrics
 from ntkrun.maths.ridge.normal import Dual, Linear, NormalEquations, dual_path
-from ntkrun.maths.ridge.path import EIGH_LIMIT, grid, grid_problems
+from ntkrun.maths.ridge.path import EIGH_LIMIT
+from ntkrun.maths.ridge.streamed import Streamed
 from ntkrun.progress import progress
 from ntkrun.stages.featurize import Features
+from ntkrun.stages.solver import Ridge, RidgeCG
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Ridge:
-    """The solver: a grid of relative ridge parameters.
-
-    Parameters
-    ----------
-    lambda_min, lambda_max : float
-        Ends of the grid, relative to the mean squared norm of the centred features.
-    lambda_count : int
-        Points, equally spaced in the logarithm.
-    """
-
-    lambda_min: float = 1e-10
-    lambda_max: float = 1e-1
-    lambda_count: int = 28
-
-    def check(self) -> None:
-        """Raise ConfigError with all problems."""
-        out = grid_problems("Ridge", self.lambda_min, self.lambda_max, self.lambda_count)
-        if out:
-            raise ConfigError(" ".join(out))
-
-    def grid(self) -> list[float]:
-        """Return the relative ridge parameters, ascending."""
-        return grid(self.lambda_min, self.lambda_max, self.lambda_count)
 
 
 # what a fit gives: predictions from features, or from kernel rows
@@ -71,11 +46,13 @@ def run(features: Features, classes: int | None, solver: Ridge, executor: Execut
     `executor` has workers elsewhere.
     """
     start = time.perf_counter()
+    if isinstance(solver, RidgeCG):
+        return _select(_Streamed(features, classes, solver), solver.grid(), start)
     return _select(_Primal(features, classes, executor or Serial()), solver.grid(), start)
 
 
 def run_kernel(features: Features, classes: int | None, solver: Ridge) -> Fit:
-    """Do the same for kernel values: kernel ridge regression."""
+    """Do the same for kernel values: kernel ridge regression, whose matrix is always kept."""
     start = time.perf_counter()
     return _select(_Kernel(features, classes), solver.grid(), start)
 
@@ -164,6 +141,45 @@ class _Primal:
     def refit(self, relative: float) -> Predictor:
         self._add("valid")
         return next(self.equations.path([relative]))
+
+
+class _Streamed:
+    coarse_first = False  # all lambdas share each pass
+
+    def __init__(self, features: Features, classes: int | None, solver: RidgeCG):
+        self.features, self.classes, self.solver = features, classes, solver
+        self.problem = Streamed(lambda: self._batches("train"), solver.rank)
+        self.found: dict[float, Linear] = {}
+
+    def _batches(self, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
+        for z, y in self.features.batches(*parts):
+            yield z, metrics.targets(y, self.classes)
+
+    def _solve(self, problem: Streamed, relative: list[float], start: Tensor | None = None) -> list[Linear]:
+        solution = problem.solve(relative, self.solver.tolerance, self.solver.max_passes, start)
+        log.info("regress    %d passes over the features", solution.passes)
+        for lam, gap in zip(relative, solution.gaps, strict=True):
+            if gap > self.solver.tolerance:
+                log.warning(
+                    "relative lambda %.1e is %.1g above its minimum after solver.max_passes=%d; a larger "
+                    "solver.rank needs fewer",
+                    lam,
+                    gap,
+                    self.solver.max_passes,
+                )
+        return solution.fits
+
+    def path(self, grid: list[float]) -> Iterator[Predictor]:
+        self.found = dict(zip(grid, self._solve(self.problem, grid), strict=True))
+        yield from self.found.values()
+
+    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+        return _scores(predictors, self.features.batches("valid"), self.classes, self.features.views)
+
+    def refit(self, relative: float) -> Predictor:
+        rank, sketch = self.solver.rank, self.problem.sketch  # a few more rows hardly turn the eigenvectors
+        every = Streamed(lambda: self._batches("train", "valid"), rank, sketch=sketch)
+        return self._solve(every, [relative], self.found[relative].weight)[0]
 
 
 def group_sums(features: Features, classes: int | None) -> NormalEquations:

@@ -9,7 +9,7 @@ from ntkrun.datasets.split import make_split
 from ntkrun.maths import method as methods
 from ntkrun.maths.ridge.normal import NormalEquations, dual_path
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.regress import Ridge
+from ntkrun.stages.solver import Ridge
 from tests.faults.plan import record
 
 RNG = np.random.default_rng(4)
