@@ -41,7 +41,8 @@ def workers_of(process, name):
     found = []
     for one in below:
         try:
-            if WORKERS[name] in " ".join(one.cmdline()) and "tracker" not in " ".join(one.cmdline()):
+            line = " ".join(one.cmdline())
+            if WORKERS[name] in line and "resource_tracker import" not in line:
                 found.append(one)
         except psutil.Error:
             continue
@@ -74,8 +75,8 @@ def test_a_worker_killed_in_mid_run_costs_only_what_it_was_doing(toy, name):
         after = 1 + trial % (20 if name != "submitit" else 4)
         wait_for(lambda out=out, after=after: manifest(out) >= after)
         known, before = harness.recorded(out), harness.stamps(out)
+        wait_for(lambda run=run: workers_of(run, name))
         victims = workers_of(run, name)
-        assert victims
         victims[trial % len(victims)].send_signal(signal.SIGKILL)
         text, _ = run.communicate(timeout=300)
         assert run.returncode == 0, text
