@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all test-faults lint types check bench ui clean
+.PHONY: help setup run test test-all test-faults lint types check bench docs ui clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -46,6 +46,9 @@ check: lint types test ## what CI runs
 
 bench: $(STAMP) ## tables and pictures of what this machine does; ARGS="data_dir=DIR speed"
 	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: $(STAMP) ## the documentation, outputs/docs/index.html
+	$(BIN)/python -m sphinx -q -W -b html docs outputs/docs
 
 clean: ## remove caches; outputs/ and .venv/ stay
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache *.egg-info

@@ -71,7 +71,7 @@ def show(value: Any) -> str:
 
 def markdown(result: Result) -> str:
     """Return the table."""
-    lines = [f"## {result.title}", "", result.note, "", "| " + " | ".join(result.header) + " |"]
+    lines = [f"# {result.title}", "", result.note, "", "| " + " | ".join(result.header) + " |"]
     lines.append("|" + "---|" * len(result.header))
     lines += ["| " + " | ".join(show(v) for v in row) + " |" for row in result.rows]
     return "\n".join(lines) + "\n"

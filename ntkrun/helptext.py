@@ -17,7 +17,7 @@ def help_text() -> str:
     """Return what --help prints; groups and keys are read off the yaml files."""
     conf = conf_dir()
     groups = []
-    for group in ("dataset", "method", "solver", "experiment"):
+    for group in ("dataset", "method", "solver", "executor", "experiment"):
         names = sorted(p.stem for p in (conf / group).glob("*.yaml"))
         groups.append(f"  {group + '=':<13}{' | '.join(names)}")
     keys = [

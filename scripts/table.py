@@ -18,7 +18,7 @@ from ntkrun.report.collect import Line, Sheet, runs_of, sheets
 from ntkrun.report.page import machines
 
 
-def markdown(sheet: Sheet, command: str) -> str:
+def markdown(sheet: Sheet, command: str, note: str = "") -> str:
     """Return the page of one data set."""
     first = sheet.lines[0].runs[0].result
     (where, packages, _), *others = machines([run for line in sheet.lines for run in line.runs])
@@ -26,6 +26,7 @@ def markdown(sheet: Sheet, command: str) -> str:
     text = [
         f"# {sheet.dataset}: {first['n_train']:,} training rows, {first['n_test']:,} test rows",
         "",
+        *([note, ""] if note else []),
         f"`{command}`. {where}; {packages}{mixed}.",
         "± is one standard deviation over seeds or folds; times are featurizing, solving and predicting;",
         "speed-ups are over the exact kernel.",
@@ -62,6 +63,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("folder", help="output_dir of the runs, or a sweep's folder")
     parser.add_argument("--experiment", help="only runs with this tracking.experiment")
     parser.add_argument("--dataset", help="only runs on this data set")
+    parser.add_argument(
+        "--note", default="", help="a sentence or two: the commands of the runs, what to know"
+    )
     parser.add_argument("--out", required=True, help="file name without its ending")
     options = parser.parse_args(words)
     try:
@@ -75,7 +79,8 @@ def main(words: list[str]) -> int:
         return 2
     out = Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    text = markdown(found[0], f"python scripts/table.py {' '.join(words)}")
+    shown = [word for word in words if word not in ("--note", options.note)]
+    text = markdown(found[0], f"python scripts/table.py {' '.join(shown)}", options.note)
     for name, _, figure in figures(found[0]):
         figure.savefig(f"{out}_{name}.png", bbox_inches="tight", dpi=120)
         text += f"\n![{name}]({out.name}_{name}.png)\n"

@@ -58,7 +58,7 @@ def test_a_run_writes_folder_and_mlflow(ntkrun):
     assert run.info.status == "FINISHED"
     assert run.info.end_time - run.info.start_time > 100  # the run's time in ms, not the publishing's
     assert run.data.metrics["test/accuracy"] == result["test/accuracy"]
-    assert run.data.params["method.degree"] == "2"
+    assert run.data.params["degree"] == "2"
     assert run.data.params["seed"] == "0"
     assert len(client.get_metric_history(run.info.run_id, "path/valid_accuracy")) == 28
     assert run.inputs.dataset_inputs[0].dataset.name == "digits"

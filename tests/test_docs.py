@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +48,11 @@ def test_the_example_of_adding_a_method_works(tmp_path, monkeypatch, capsys):
     assert "test accuracy 0.9" in captured.out
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/sweeps.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/sweeps.md", "docs/executors.md"])
 def test_commands_of_a_page_compose(page, capsys):
     text = (ROOT / page).read_text()
     commands = [line.strip() for line in text.splitlines() if line.startswith("    ntkrun ")]
-    assert len(commands) >= 6
+    assert len(commands) >= 4
     for command in commands:
         words = shlex.split(command.replace("...", ""), comments=True)[1:]
         if words[0] in COMMANDS:
@@ -64,3 +66,51 @@ def test_commands_of_a_page_compose(page, capsys):
         captured = capsys.readouterr()
         assert code == 0, (command, captured.err)
         assert "feature_dim:" in captured.out
+
+
+def test_the_python_of_the_page_for_scikit_learn_runs():
+    space = {}
+    for source in blocks(ROOT / "docs" / "sklearn.md", "python"):
+        exec(source, space)
+    assert space["search"].best_score_ > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_tutorial_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("NTKRUN_OUTPUT_DIR", raising=False)
+    text = (ROOT / "docs" / "tutorial.md").read_text()
+    for language, source in re.findall(r"```(sh|python)\n(.*?)```", text, re.S):
+        if language == "python":
+            exec(source, {})
+            continue
+        for line in source.splitlines():
+            words = shlex.split(line, comments=True)
+            if words[0] == "ntkrun":  # the others install it
+                wanted = 2 if "exit code 2" in line else 0
+                assert cli.main(words[1:]) == wanted, (line, capsys.readouterr().err)
+    out = capsys.readouterr()
+    assert "12 jobs: 12 ok" in out.out
+    assert "12 skipped" in out.out
+    assert "depth of CNTKSketch must be an integer in [1, 100]. Got 0 instead." in out.err
+    assert float(out.out.splitlines()[-1]) > 0.97  # the last block: accuracy on all digits
+
+
+@pytest.mark.slow
+def test_the_pages_build_without_a_warning(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-W",
+        "-E",
+        "-b",
+        "html",
+        str(ROOT / "docs"),
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "tutorial.html").exists()

@@ -45,7 +45,7 @@ class Executor:
         """Stop the workers, also those in the middle of a task."""
 
     def run(self, function: Callable[..., Any], tasks: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, function(*task)) as they are done, in any order.
+        """Yield (number of the task, its result) as they are done, in any order.
 
         An exception of the function is raised here. MachineError where a task has lost its worker more than
         RETRIES times. Function and arguments have to pickle.

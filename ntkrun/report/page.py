@@ -87,7 +87,7 @@ def machines(runs: list[Run]) -> list[tuple[str, str, int]]:
     counts: dict[tuple[str, str], int] = {}
     for run in runs:
         about = run.environment
-        size = f"{about.get('cores')} cores, {about.get('threads')} threads"
+        size = f"{about.get('cores')} cores, {about.get('threads')} thread{'s' * (about.get('threads') != 1)}"
         where = f"{about.get('cpu')}, {size}, Python {about.get('python')}"
         packages = ", ".join(f"{k} {v}" for k, v in about.get("packages", {}).items())
         if revision := about.get("git_revision"):

@@ -28,6 +28,7 @@ from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
 log = logging.getLogger(__name__)
 PARTS = ("train", "valid", "test")
+GROUPS = 256
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,19 @@ class Features:
     seconds: float
 
     def groups(self, part: str) -> list[list[str]]:
-        """Return a part's shards in groups of at least as many rows as columns, whatever the executor.
+        """Return a part's shards in groups, the same for any executor.
 
-        The sums over a group are then worth their size, and groups added in order give the same sum anywhere.
+        A group has at least as many rows as columns, so that its sums are worth their size, and there are at
+        most GROUPS, so that whoever adds them up does not have to read as much as all features.
         """
-        out, rows = list[list[str]](), self.columns
-        for name in self.names[part]:
-            if rows >= self.columns:
+        receipts = [self.store.receipts[name] for name in self.names[part]]
+        most = max(self.columns, sum(r.stop - r.start for r in receipts) // GROUPS)
+        out, rows = list[list[str]](), most
+        for receipt in receipts:
+            if rows >= most:
                 rows = 0
                 out.append([])
-            out[-1].append(name)
-            receipt = self.store.receipts[name]
+            out[-1].append(receipt.name)
             rows += receipt.stop - receipt.start
         return out
 

@@ -70,6 +70,24 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return out
 
 
+# method parameters whose yaml takes them from a key of another name
+LINKED = {"n_components": "feature_dim", "random_state": "seed"}
+
+
+def parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what MLflow shows of a configuration: a group's key that repeats one from the top is left out.
+
+    Otherwise every comparison would show `feature_dim` and `method.n_components` beside each other.
+    """
+    shown = {}
+    for name, value in flatten(config).items():
+        key = name.rpartition(".")[2]
+        top = LINKED.get(key, key)
+        if "." not in name or top not in config or config[top] != value:
+            shown[name] = value
+    return shown
+
+
 def publish(folder: Path, tracker: Tracker) -> str | None:
     """Make one MLflow run of a finished run folder and return its id; None where tracking fails.
 
@@ -122,7 +140,7 @@ def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
         metric = f"path/valid_{path['metric']}"
         for step, (lam, value) in enumerate(zip(path["relative_lambda"], path["valid_scores"], strict=True)):
             scores += [Metric(metric, value, now, step), Metric("path/relative_lambda", lam, now, step)]
-    params = [Param(k, str(v)[:6000]) for k, v in flatten(run.config).items()]
+    params = [Param(k, str(v)[:6000]) for k, v in parameters(run.config).items()]
     texts = [RunTag(k, v) for k, v in result.items() if isinstance(v, str)]
     client.log_batch(run_id, metrics=scores, params=params, tags=texts)
     data = Dataset(

@@ -9,7 +9,7 @@ from ntkrun.maths.method.base import RowMethod
 
 
 class ExactNTK(RowMethod):
-    """Kernel values Theta(x, y) = |x||y| K_depth(cos(x, y)), for kernel ridge regression.
+    """Kernel values Theta(x, y) = ‖x‖ ‖y‖ K_depth(cos(x, y)), for kernel ridge regression.
 
     Jacot et al. 2018; the recursion of MATH section 2. Cost d + O(depth) a pair.
 

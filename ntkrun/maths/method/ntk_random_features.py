@@ -19,11 +19,11 @@ from ntkrun.maths.sketch.product import make_product
 class NTKRandomFeatures(RowMethod):
     """Features of the fully connected ReLU NTK from random neurons: unbiased, error ~ n_components^(-1/2).
 
-    Zandieh et al. 2021, algorithm 2 (theorem 2). With phi_0 = psi_0 = x / |x|, each layer draws
+    Zandieh et al. 2021, algorithm 2 (theorem 2). With phi_0 = psi_0 = x / ‖x‖, each layer draws
 
         dot = sqrt(2/m0) 1[W0 phi > 0]   phi = sqrt(2/m1) relu(W1 phi)   psi = phi (+) TensorSRHT(psi, dot)
 
-    and the result is |x| psi_L with m1 + ms = n_components columns, half each; m0 = m1.
+    and the result is ‖x‖ psi_L with m1 + ms = n_components columns, half each; m0 = m1.
 
     Parameters
     ----------

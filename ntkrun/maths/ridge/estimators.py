@@ -46,7 +46,7 @@ class _NTKRidge(BaseEstimator):
     ----------
     features_ : fitted estimator, or None for "passthrough"
     lambda_ : float
-        The ridge parameter of (1/n) |Z w + b - Y|^2 + lambda |w|^2.
+        The ridge parameter of (1/n) ‖Z w + b - Y‖² + lambda ‖w‖².
     coef_ : ndarray (targets, columns), intercept_ : ndarray (targets,)
     n_features_in_ : int
     """

@@ -31,7 +31,7 @@ class Linear:
 class NormalEquations:
     """Sums that determine ridge regression with an unpenalised intercept, batch by batch.
 
-        minimise (1/n) |Z w + b - Y|^2 + lambda |w|^2
+        minimise (1/n) ‖Z w + b - Y‖² + lambda ‖w‖²
 
     Everything is float64: useful relative lambdas reach 1e-10, below what float32 sums resolve. The sums are
     about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a large constant

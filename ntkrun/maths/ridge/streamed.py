@@ -57,7 +57,7 @@ class Solution:
 class Streamed:
     """The covariance of features that are read again for each product with it.
 
-        minimise (1/n) |Z w + b - Y|^2 + lambda |w|^2
+        minimise (1/n) ‖Z w + b - Y‖² + lambda ‖w‖²
 
     One pass takes means, variances and the right-hand side; one takes a sketch of the leading eigenvectors;
     then each pass is a step of conjugate gradients for all lambdas and targets together. Memory: 3 m rank
