@@ -10,7 +10,7 @@ from ntkrun import machine, studies
 from ntkrun.config import RunConfig
 from ntkrun.datasets.split import Split
 from ntkrun.model import Model
-from ntkrun.stages import baseline, data, featurize, figures, regress, score, track
+from ntkrun.stages import baseline, data, featurize, figures, memory, regress, score, track
 from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
 
@@ -34,8 +34,8 @@ def run(config: RunConfig) -> dict[str, Any]:
 
 def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
     wall, method = time.perf_counter(), config.method
-    work = featurize.prepare(split, method, config.shard_rows, config.solver)
-    more = featurize.memory_plan(split, method, config.shard_rows, config.solver) / (1 << 20)
+    work = featurize.prepare(split, method, config.shard_rows, config.solver, config.executor)
+    more = memory.plan(split, method, config.shard_rows, config.solver) / (1 << 20)
     planned = max(machine.peak_rss_mb(), machine.rss_mb() + more)
     path = folder.open(f"{split.name}-{config.method_name}", config.record)
 

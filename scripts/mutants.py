@@ -101,10 +101,12 @@ MUTANTS = {
     ),
     "M13": (
         "manifest before shard",
-        SHARDS,
-        "        write_atomic(self.folder / name, data)\n",
-        "",
-        [KILLS, STORE],
+        FEATURIZE,
+        "            store.add(receipt)\n",
+        "            (store.folder / receipt.name).rename(store.folder / 'late')\n"
+        "            store.add(receipt)\n"
+        "            (store.folder / 'late').rename(store.folder / receipt.name)\n",
+        [KILLS, STORE, "tests/faults/test_order.py"],
     ),
     "M14": (
         "an archive is extracted",
@@ -125,14 +127,7 @@ def planted(name: str, folder: Path) -> None:
         raise SystemExit(
             f"{name}: its text is in {file} {source.count(text)} times, not once. Mend this script."
         )
-    changed = source.replace(text, instead)
-    if name == "M13":  # the shard follows its receipt
-        changed = changed.replace(
-            "        self._write_manifest()\n\n",
-            "        self._write_manifest()\n        write_atomic(self.folder / name, data)\n\n",
-            1,
-        )
-    path.write_text(changed)
+    path.write_text(source.replace(text, instead))
 
 
 def main(words: list[str]) -> int:

@@ -27,6 +27,7 @@ class Executor:
 
     parallel = False
     elsewhere = False  # whether workers may be on other machines
+    workers_here = 0  # processes that it starts on this machine
     folder = Path()  # which all workers see, for what has to be handed over in files
 
     def problems(self) -> list[str]:
@@ -94,6 +95,11 @@ class Pool(Executor):
             if getattr(self, key) is not None:
                 out += checks.integer(me, key, getattr(self, key), 1, 10_000)
         return out
+
+    @property
+    def workers_here(self) -> int:  # type: ignore[override]
+        """Processes that it starts on this machine."""
+        return self.workers or cores()
 
     @property
     def width(self) -> int:

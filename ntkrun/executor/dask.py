@@ -42,6 +42,11 @@ class Dask(Pool):
         return out
 
     @property
+    def workers_here(self) -> int:  # type: ignore[override]
+        """Processes that it starts on this machine."""
+        return 0 if self.address else super().workers_here
+
+    @property
     def width(self) -> int:
         """Tasks that are handed out at the same time: some wait at each worker, so that none is idle."""
         if self.address is None:

@@ -48,6 +48,11 @@ class Submitit(Pool):
         out = super().problems() + checks.choice("Submitit", "cluster", self.cluster, CLUSTERS)
         return out + checks.integer("Submitit", "timeout_min", self.timeout_min, 1)
 
+    @property
+    def workers_here(self) -> int:  # type: ignore[override]
+        """Processes that it starts on this machine."""
+        return super().workers_here if self.cluster == "local" else 0
+
     def start(self) -> None:
         """Make the folder that jobs are handed over in; it holds pickles, so it is nobody else's."""
         import submitit

@@ -14,15 +14,15 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from ntkrun import machine
 from ntkrun.datasets.split import Split
-from ntkrun.errors import MachineError
 from ntkrun.executor.base import Executor, Serial
 from ntkrun.executor.shared import Shared
-from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
+from ntkrun.maths.method.base import Method, torch_device
 from ntkrun.maths.method.images import ImageMethod, check_images
 from ntkrun.progress import progress
+from ntkrun.stages import memory
 from ntkrun.stages.solver import Ridge
+from ntkrun.stages.work import Kernel, Rows
 from ntkrun.store.atomic import make_folder, remove_temporaries
 from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
@@ -101,24 +101,24 @@ def plan(split: Split, shard_rows: int) -> list[tuple[str, str, int, int]]:
     return out
 
 
-def run(
-    split: Split, method: Method, root: Path, shard_rows: int, executor: Executor | None = None
-) -> Features:
-    """Fit the method and compute its shards: `prepare`, then `compute`."""
-    return compute(prepare(split, method, shard_rows), root, shard_rows, executor)
+def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
+    """Fit the method and compute its shards here: `prepare`, then `compute`."""
+    return compute(prepare(split, method, shard_rows, Ridge(), Serial()), root, shard_rows, Serial())
 
 
-def prepare(split: Split, method: Method, shard_rows: int, solver: Ridge | None = None) -> Rows | Kernel:
+def prepare(
+    split: Split, method: Method, shard_rows: int, solver: Ridge, executor: Executor
+) -> Rows | Kernel:
     """Return the work with its method fitted; an error here has not left anything behind."""
     if isinstance(method, ImageMethod) and method.image_shape is None:
         check_images(type(method).__name__, split.train.x.shape[1:])
     work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
-    check_memory(split, method, shard_rows, solver or Ridge())
+    memory.check(split, method, shard_rows, solver, executor)
     return work
 
 
-def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor | None = None) -> Features:
-    """Compute every shard that is not there yet, here or by `executor`, and return them all.
+def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor) -> Features:
+    """Compute every shard that is not there yet, and return them all.
 
     Only one process works on a key at a time; another one waits and then finds the work done. A killed
     run leaves its finished shards, which the next run checks and keeps.
@@ -144,7 +144,7 @@ def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor
         if reused:
             log.info("%s %d of %d shards reused from %s", work.title, reused, len(shards), folder)
         if todo:
-            _compute(work, store, todo, executor or Serial())
+            _compute(work, store, todo, executor)
     names = {part: [s[0] for s in shards if s[1] == part] for part in PARTS}
     total = sum(store.receipts[s[0]].seconds for s in shards)
     device = torch_device(method.device)
@@ -189,96 +189,3 @@ def _digest(tensors: list[Tensor]) -> str:
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
-
-
-class Rows:
-    """Features of rows, independent of each other."""
-
-    title, unit = "featurize ", "rows"
-
-    def __init__(self, split: Split, method: Method):
-        self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
-        self.device = torch_device(method.device)
-        start = time.perf_counter()
-        sample = split.sample(method.sample_rows, self.dtype, self.device)
-        method.fit(sample)
-        self.fit_seconds = 0.0  # drawing random numbers is set-up, looking at rows is work
-        if method.sample_rows > 1:
-            self.fit_seconds = time.perf_counter() - start
-            log.info("fit        to %d training rows in %.1f s", len(sample), self.fit_seconds)
-
-    def warm_up(self) -> None:
-        """Run one row, so that one-time set-up is not timed."""
-        self("train", 0, 1)
-
-    def units(self, part: str, start: int, stop: int) -> int:
-        """Return the work in a shard, in rows."""
-        return stop - start
-
-    def __call__(self, part: str, start: int, stop: int) -> Tensor:
-        """Return the features of rows start..stop of a part."""
-        return self.method.transform(self.split.batch(part, start, stop, self.dtype, self.device))
-
-
-class Kernel:
-    """Rows of the exact Gram matrix against all training rows (train, then valid).
-
-    Training rows hold their columns up to the diagonal and zeros beyond: each symmetric entry is
-    computed once.
-    """
-
-    title, unit = "kernel    ", "entries"
-
-    def __init__(self, split: Split, method: Method):
-        self.split, self.method, self.dtype = split, method, DTYPES[method.dtype]
-        self.n, self.fit_seconds = split.n_train, 0.0
-        parts = [split.batch(p, 0, len(getattr(split, p)), self.dtype) for p in ("train", "valid")]
-        self.reference = torch.cat(parts)
-        method.fit(self.reference)
-
-    def warm_up(self) -> None:
-        """Compute one entry, which compiles the kernel."""
-        self.method.kernel(self.reference[:1], self.reference[:1])
-
-    def _first(self, part: str) -> int:
-        return 0 if part == "train" else len(self.split.train)
-
-    def units(self, part: str, start: int, stop: int) -> int:
-        """Return the distinct kernel entries in a shard."""
-        if part == "test":
-            return (stop - start) * self.n
-        a, b = self._first(part) + start, self._first(part) + stop
-        return (b * (b + 1) - a * (a + 1)) // 2
-
-    def __call__(self, part: str, start: int, stop: int) -> Tensor:
-        """Return kernel rows (stop - start, n_train)."""
-        if part == "test":
-            return self.method.kernel(self.split.batch(part, start, stop, self.dtype), self.reference)
-        a, b = self._first(part) + start, self._first(part) + stop
-        out = self.reference.new_zeros(b - a, self.n)
-        if a:
-            out[:, :a] = self.method.kernel(self.reference[a:b], self.reference[:a])
-        out[:, a:b] = self.method.kernel(self.reference[a:b]).tril()
-        return out
-
-
-def check_memory(split: Split, method: Method, shard_rows: int, solver: Ridge) -> None:
-    """Raise MachineError before any work if the plan does not fit into memory."""
-    need, free = memory_plan(split, method, shard_rows, solver), machine.available_memory()
-    if free is not None and need > free:
-        raise MachineError(
-            f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
-            "Lower feature_dim, shard_rows or dataset.n_train, or take solver=ridge_cg."
-        )
-
-
-def memory_plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
-    """Return the bytes the run will need beyond what is loaded: batch, shard, solver."""
-    if method.kind == "kernel":
-        # Gram matrix as assembled, centred, shifted and factored, in float64
-        return 5 * 8 * split.n_train**2
-    m = method.columns
-    shape = split.train.x.shape[1:]
-    batch = max(BATCH_BYTES, method.bytes_per_row(shape))
-    # a shard in float32, its file and in float64; the next one
-    return batch + solver.bytes(m, split.classes or 1) + 24 * shard_rows * m
