@@ -147,6 +147,13 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
         (["baseline=never"], 2, "baseline of ntkrun must be one of auto, exact, estimate, none. Got 'never'"),
         (["solver.lambda_min=-1"], 2, "lambda_min of Ridge must be a finite number > 0. Got -1"),
         (["solver.lambda_count=0"], 2, "lambda_count of Ridge must be an integer in [1, 1000]. Got 0"),
+        (["solver=ridge_cg", "solver.tolerance=2"], 2, "tolerance of RidgeCG must be a finite number"),
+        (["solver=ridge_cg", "solver.rank=0"], 2, "rank of RidgeCG must be an integer >= 1. Got 0 instead."),
+        (
+            ["executor=process", "executor.workers=0"],
+            2,
+            "workers of Process must be an integer in [1, 10000]",
+        ),
         (["dataset.n_train=100000"], 3, "n_train of digits must be at most 1438. Got 100000 instead."),
         (
             ["dataset.valid_fraction=1"],
@@ -292,3 +299,16 @@ def test_no_words_at_all_are_the_default_run(monkeypatch):
     monkeypatch.setattr("ntkrun.launch._single", started.append)
     assert cli.main([]) == 0
     assert started[0].method.name == "cntk_sketch"
+
+
+def test_conjugate_gradients_score_like_the_normal_equations(ntkrun):
+    words = ["dataset.n_train=400", "dataset.n_test=200", "feature_dim=256", "depth=2", "baseline=none"]
+    words += ["solver.lambda_min=1e-6", "solver.lambda_max=1e-1", "solver.lambda_count=6"]
+    assert ntkrun(*words)[0] == 0
+    code, _, err = ntkrun(*words, "solver=ridge_cg", "solver.rank=32")
+    assert code == 0, err
+    assert "passes over the features" in err
+    direct, streamed = results(ntkrun.out)
+    assert streamed["cache/shards_reused"] > 0
+    assert streamed["relative_lambda"] == direct["relative_lambda"]
+    assert streamed["test/accuracy"] == pytest.approx(direct["test/accuracy"], abs=0.011)

@@ -1,17 +1,26 @@
 """Real CIFAR-10 images through the whole road; skipped with a reason where the archive is absent."""
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
 
 from ntkrun import cli
 from ntkrun.datasets.cifar10 import Cifar10
+from ntkrun.maths import method as methods
+from ntkrun.maths import metrics
 from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.metrics import frobenius_error
+from ntkrun.maths.ridge.normal import NormalEquations
+from ntkrun.maths.ridge.streamed import Streamed
+from ntkrun.stages import featurize
 
 
 def test_cifar10_images_are_learned(cifar_archive, tmp_path, capsys):
@@ -60,3 +69,64 @@ def test_cifar10_small_reaches_the_prototype_in_little_memory(cifar_archive, tmp
     result = json.loads(next(tmp_path.glob("runs/*/result.json")).read_text())
     assert result["test/accuracy"] >= 0.56
     assert result["memory/peak_rss_mb"] < 3000
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_both_solvers_come_to_the_same_objective(cifar_archive, tmp_path):
+    split = Cifar10(path=str(cifar_archive), n_train=3000, n_test=100).load()
+    method = methods.get("cntk_sketch")(2048)
+    features = featurize.run(split, method, tmp_path, 512)
+    z, y = (torch.cat(part) for part in zip(*features.batches("train"), strict=True))
+    y = metrics.targets(y, 10)
+    equations, grid = NormalEquations(), [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
+    equations.add(z, y)
+
+    def objective(fit):
+        return float((fit.predict(z) - y).square().sum() / len(z) + fit.lam * fit.weight.square().sum())
+
+    def batches():
+        return ((z, metrics.targets(y, 10)) for z, y in features.batches("train"))
+
+    streamed = Streamed(batches, 512).solve(grid, 1e-4, 300)
+    for fit, exact in zip(streamed.fits, equations.path(grid), strict=True):
+        assert 1 - 1e-9 < objective(fit) / objective(exact) < 1 + 1e-4
+
+
+@contextmanager
+def group_of_at_most(size):
+    """Make a control group whose processes may hold `size` bytes, page cache included; yield it and its peak."""
+    first = Path("/sys/fs/cgroup/memory")  # version 1
+    group = (first if first.is_dir() else Path("/sys/fs/cgroup")) / f"ntkrun-{os.getpid()}"
+    limit, peak = ("limit_in_bytes", "max_usage_in_bytes") if first.is_dir() else ("max", "peak")
+    try:
+        group.mkdir()
+        (group / f"memory.{limit}").write_text(str(size))
+    except OSError:
+        pytest.skip("needs leave to make a control group of memory")
+    try:
+        yield group, lambda: int((group / f"memory.{peak}").read_text())
+    finally:
+        group.rmdir()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_features_ten_times_the_memory(cifar_archive, tmp_path):
+    """Where 1 GiB may be held, 11 GiB of features are written, and read again for every step of the solver."""
+    words = ["dataset=protein", f"data_dir={cifar_archive.parent}", "method=rff", "feature_dim=65536"]
+    words += ["solver=ridge_cg", "solver.rank=128", "solver.lambda_count=2", "solver.lambda_min=1e-3"]
+    words += ["solver.tolerance=1e-2", "baseline=none", "tracking.uri=sqlite:///:memory:", "shard_rows=128"]
+    command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={tmp_path}"]
+    with group_of_at_most(1 << 30) as (group, peak):
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            preexec_fn=lambda: (group / "cgroup.procs").write_text(str(os.getpid())),
+        )
+        assert done.returncode == 0, done.stderr
+        assert peak() <= 1 << 30
+    written = sum(p.stat().st_size for p in tmp_path.glob("features/*/*.h5"))
+    shutil.rmtree(tmp_path / "features")
+    assert written > 10 << 30

@@ -13,7 +13,7 @@ import pytest
 
 from tests.faults import harness
 from tests.faults.harness import check_resumed, recorded, stamps
-from tests.faults.plan import count, record
+from tests.faults.plan import FULL, count, record
 
 
 def real(toy, out, *words, **how):
@@ -164,3 +164,17 @@ known = "sha256:" + hashlib.sha256(BODY).hexdigest()
 mirror = {"url": f"http://127.0.0.1:{server.server_port}/f", "hash": known}
 print(json.dumps(obtain("f", [mirror], Path(sys.argv[1])).stat().st_size))
 """
+
+
+@pytest.mark.parametrize("limit", [8, 32] if not FULL else [8, 9, 10, 12, 16, 32, 64])
+def test_few_files_may_be_open(toy, limit):
+    out = toy.fresh()
+    done = real(toy, out, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+    if done.returncode:
+        one_line(done, 5)
+        assert "Too many open files" in done.stderr
+    assert limit < 32 or done.returncode == 0
+    before, known = stamps(out), recorded(out)
+    check_resumed(toy, out, before, known, toy.start(out))
+    ended = "ends with 5" if done.returncode else "works"
+    record("F5", f"at most {limit} open files: {ended}, then a plain second start", 1)
