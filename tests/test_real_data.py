@@ -95,7 +95,7 @@ def test_both_solvers_come_to_the_same_objective(cifar_archive, tmp_path):
 
 @contextmanager
 def group_of_at_most(size):
-    """Make a control group whose processes may hold `size` bytes, page cache included; yield it and its peak."""
+    """Make a control group that may hold `size` bytes, page cache included; yield it and its peak."""
     first = Path("/sys/fs/cgroup/memory")  # version 1
     group = (first if first.is_dir() else Path("/sys/fs/cgroup")) / f"ntkrun-{os.getpid()}"
     limit, peak = ("limit_in_bytes", "max_usage_in_bytes") if first.is_dir() else ("max", "peak")
@@ -113,7 +113,7 @@ def group_of_at_most(size):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_features_ten_times_the_memory(cifar_archive, tmp_path):
-    """Where 1 GiB may be held, 11 GiB of features are written, and read again for every step of the solver."""
+    """Where 1 GiB may be held, 11 GiB of features are written, and read for every step of the solver."""
     words = ["dataset=protein", f"data_dir={cifar_archive.parent}", "method=rff", "feature_dim=65536"]
     words += ["solver=ridge_cg", "solver.rank=128", "solver.lambda_count=2", "solver.lambda_min=1e-3"]
     words += ["solver.tolerance=1e-2", "baseline=none", "tracking.uri=sqlite:///:memory:", "shard_rows=128"]
