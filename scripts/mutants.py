@@ -1,17 +1,21 @@
 """Plant a defect at a time and see whether the suite finds it (FAULTS: M1-M14).
 
-    python scripts/mutants.py [M5 M9 ...]
+    [NTKRUN_FAULTS_RECORD=outputs/faults.jsonl] python -m scripts.mutants [M5 M9 ...]
 
 Each defect is planted in a copy of the working tree, where the tests named beside it have to fail.
 """
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+from tests.faults.plan import SEED
 
 ROOT = Path(__file__).resolve().parent.parent
 ATOMIC, SHARDS, FEATURIZE = "ntkrun/store/atomic.py", "ntkrun/store/shards.py", "ntkrun/stages/featurize.py"
@@ -141,13 +145,23 @@ def main(words: list[str]) -> int:
             shutil.copytree(ROOT, folder, ignore=ignored)
             planted(name, folder)
             command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-            done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+            env = {k: v for k, v in os.environ.items() if k != "NTKRUN_FAULTS_RECORD"}
+            done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
         found = done.returncode == 1
         first = next(
             (s for s in done.stdout.splitlines() if s.startswith(("FAILED", "ERROR"))), done.stdout[-200:]
         )
         print(f"{name:<4} {'found' if found else 'MISSED'}  {what}: {first}", flush=True)
         missed += [] if found else [name]
+        if found and (path := os.environ.get("NTKRUN_FAULTS_RECORD")):
+            entry = {
+                "group": "M",
+                "what": f"{name} {what}: {first.split(' - ')[0]}",
+                "trials": 1,
+                "seed": SEED,
+            }
+            with Path(path).open("a") as file:
+                file.write(json.dumps({**entry, "exhaustive": False, "full": True}) + "\n")
     print(f"{len(words or MUTANTS) - len(missed)} of {len(words or MUTANTS)} found")
     return len(missed)
 
