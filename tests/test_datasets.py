@@ -100,6 +100,26 @@ def test_npz_file_errors(tmp_path):
         Npz(path=write(tmp_path), n_train=21).load()
 
 
+@pytest.mark.parametrize(("at", "value"), [(8, 99), (6, 1)], ids=["unknown method", "encrypted"])
+def test_npz_members_that_zipfile_cannot_open(at, value, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(
+        path, x_train=np.zeros((4, 2)), y_train=np.arange(4), x_test=np.zeros((2, 2)), y_test=np.arange(2)
+    )
+    data = bytearray(path.read_bytes())
+    for mark, shift in (
+        (b"PK\x03\x04", 0),
+        (b"PK\x01\x02", 2),
+    ):  # each member's own header, and the directory
+        start = data.find(mark)
+        while start >= 0:
+            data[start + at + shift] = value
+            start = data.find(mark, start + 4)
+    path.write_bytes(data)
+    with pytest.raises(DataError, match="not a readable"):
+        Npz(path=str(path)).load()
+
+
 def test_npz_regression(tmp_path):
     split = Npz(path=write(tmp_path, y_train=np.arange(20) / 3, y_test=np.ones(6)), task="regression").load()
     assert split.classes is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
 import zlib
@@ -15,6 +16,9 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split, classes_of, make_split
 from ntkrun.errors import DataError, must_be
 
+# RuntimeError: zipfile's for a method it does not know and for a member that is encrypted
+UNREADABLE: tuple[type[Exception], ...] = (ValueError, OSError, EOFError, KeyError, RuntimeError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
@@ -59,7 +63,7 @@ class Npz(DataSource):
                         must_be("path", "Npz", f"a file with the arrays {', '.join(KEYS)}", file.files)
                     )
                 arrays = [file[k] for k in KEYS]
-        except (ValueError, OSError, zipfile.BadZipFile, EOFError, KeyError, zlib.error) as error:
+        except UNREADABLE as error:
             raise DataError(
                 f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]
             ) from error
