@@ -108,6 +108,27 @@ def test_any_executor_gives_the_same_bits(name, method, tmp_path):
     assert run(tmp_path / name, f"method={method}", *more) == serial
 
 
+@pytest.mark.slow
+def test_a_dask_cluster_that_is_there(tmp_path):
+    from distributed import LocalCluster
+
+    serial = run(tmp_path / "serial")
+    with LocalCluster(2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        more = ["executor=dask", f"executor.address={cluster.scheduler_address}"]
+        more.append(f"executor.threads={torch.get_num_threads()}")
+        assert run(tmp_path / "dask", *more) == serial
+        assert len(cluster.scheduler.workers) == 2  # it is not ours to stop
+
+
+def test_a_dask_cluster_that_is_not_there(monkeypatch):
+    monkeypatch.setattr("ntkrun.executor.dask.PATIENCE", 1)
+    with (
+        executor.get("dask")(address="tcp://127.0.0.1:9") as workers,
+        pytest.raises(MachineError, match=":9 could"),
+    ):
+        list(workers.run(square, [("a", 1)]))
+
+
 def test_sums_of_groups_are_the_sums_of_all_rows():
     torch.manual_seed(0)
     z, y = torch.randn(90, 7) + 5, torch.randn(90, 2)

@@ -82,9 +82,8 @@ class Pool(Executor):
     parallel = True
 
     def __post_init__(self) -> None:
-        self.lost: tuple[type[Exception], ...] = (
-            BrokenExecutor,
-        )  # what a future raises whose worker is gone
+        # what a future raises whose worker is gone
+        self.lost: tuple[type[Exception], ...] = (BrokenExecutor,)
         self.retries = RETRIES
         self._started = False
 
@@ -135,7 +134,7 @@ class Pool(Executor):
         Where it cannot be known which task has brought a worker down, those that were running are tried one
         by one, so that it is known the next time.
         """
-        tries = [0] * len(tasks)
+        tries, suspects = [0] * len(tasks), set[int]()
         todo, flying, broken = deque(range(len(tasks))), dict[Future, int](), False
         while todo or flying:
             if broken and not flying:
@@ -144,8 +143,8 @@ class Pool(Executor):
             if not self._started:
                 self.start()
                 self._started = True
-            suspicious = any(tries[i] for i in [*todo, *flying.values()])
-            while todo and not broken and len(flying) < (1 if suspicious else self.width):
+            width = 1 if suspects else self.width
+            while todo and not broken and len(flying) < width:
                 number = todo.popleft()
                 flying[self.submit(call, self.share, function, *tasks[number])] = number
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
@@ -155,6 +154,7 @@ class Pool(Executor):
                 except self.lost as error:
                     broken = True
                     tries[number] += 1
+                    suspects.add(number)
                     todo.appendleft(number)
                     what = describe(tasks[number])
                     if tries[number] > self.retries:
@@ -164,6 +164,7 @@ class Pool(Executor):
                         ) from error
                     log.warning("%s has lost its worker and is done again", what)
                 else:
+                    suspects.discard(number)
                     yield number, result
 
 
@@ -178,7 +179,7 @@ def describe(task: tuple) -> str:
 
 
 def call(threads: int | None, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Do a task in a worker: with its share of the threads, and not longer than its parent lives."""
+    """Do a task in a worker, with its share of the threads."""
     from ntkrun import machine
 
     machine.tune()

@@ -80,8 +80,11 @@ class Dask(Pool):
             self._client = Client(self._cluster or self.address, set_as_default=False, timeout=PATIENCE)
             self._client.wait_for_workers(1, timeout=PATIENCE)
         except (OSError, TimeoutError) as error:
+            if self._cluster is not None:
+                self._cluster.close(timeout=5)
             raise MachineError(
-                f"No worker of {self.address} could be reached within {PATIENCE} s. Is the scheduler running?"
+                f"No worker of {self.address or 'dask'} could be reached within {PATIENCE} s. "
+                "Is the scheduler running?"
             ) from error
         self._pool = self._client.get_executor(pure=False)
 

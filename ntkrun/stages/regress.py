@@ -118,7 +118,7 @@ class _Primal:
 
     def _add(self, part: str) -> None:
         here = self.features
-        tasks = [(here.only(names), self.classes) for names in here.groups(part)]
+        tasks = [(f"summing {g[0]} and on", here.only(g), self.classes) for g in here.groups(part)]
         early: dict[int, NormalEquations] = {}
         done = 0
         executor = self.executor if self.executor.elsewhere else Serial()
@@ -182,8 +182,8 @@ class _Streamed:
         return self._solve(every, [relative], self.found[relative].weight)[0]
 
 
-def group_sums(features: Features, classes: int | None) -> NormalEquations:
-    """Return the sums over the train shards of `features`: the task of an executor."""
+def group_sums(name: str, features: Features, classes: int | None) -> NormalEquations:
+    """Return the sums over the train shards of `features`: the task of an executor, with its name."""
     equations = NormalEquations()
     for z, y in features.batches("train"):
         equations.add(z, metrics.targets(y, classes))
