@@ -55,7 +55,9 @@ class Tracker:
             if found:
                 yield client, found.experiment_id
             else:
-                location = (self.artifacts / self.experiment).as_uri()
+                # a server keeps artifacts where it and its readers see them
+                remote = self.uri.startswith(("http:", "https:"))
+                location = None if remote else (self.artifacts / self.experiment).as_uri()
                 yield client, client.create_experiment(self.experiment, artifact_location=location)
 
 

@@ -118,6 +118,6 @@ def test_a_tracker_that_fails_at_any_request(toy, proxy, way, length):
         assert runs[0].info.run_id == numbers["mlflow/run_id"]
         for name, value in runs[0].data.metrics.items():
             assert name.startswith("path/") or value == pytest.approx(numbers[name], rel=1e-12), name
-    assert failed
+    assert failed or length == 1  # the client tries again by itself
     how = "once" if length == 1 else "from then on"
     record("F9", f"the server {way} at request n {how}, n = 1..M", len(every), len(every) == calls)
