@@ -13,7 +13,7 @@ RESULT = base.Result(
 
 def test_table_and_picture(tmp_path):
     assert base.markdown(RESULT) == (
-        "## Title\n\nNote.\n\n| a | b |\n|---|---|\n| x | 0.0123 |\n| y | 12,346 |\n"
+        "# Title\n\nNote.\n\n| a | b |\n|---|---|\n| x | 0.0123 |\n| y | 12,346 |\n"
     )
     base.draw(RESULT, tmp_path / "deep" / "p.png")
     assert (tmp_path / "deep" / "p.png").stat().st_size > 5000
