@@ -109,6 +109,8 @@ def page(folder: Path) -> str:
     head = ["rows", "workers", "featurize", "with losses", "tasks lost", "work lost", "Gram sums"]
     head += ["features on disk", "sums to the driver"]
     text = [
+        "# From measured tasks to a billion rows",
+        "",
         f"Measured: `{result['run_name']}`, {len(seconds)} shards, {mean:.2f} ms a row",
         f"(from {low:.2f} to {high:.2f}), {bytes_a_row.mean():,.0f} bytes a row;",
         f"Gram matrix {rate / 1e9:.1f} G multiply-adds a second, {1e3 * gram:.2f} ms a row.",
