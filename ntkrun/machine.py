@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import platform
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 
+@functools.cache
 def tune() -> None:
-    """Set what makes runs faster and repeatable; call it before torch's first product."""
+    """Set what makes runs faster and repeatable, once a process; call it before torch's first product."""
     _tune_allocator()
     _same_bits_for_any_threads()
 

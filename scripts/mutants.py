@@ -1,13 +1,12 @@
 """Plant a defect at a time and see whether the suite finds it (FAULTS: M1-M14).
 
-    [NTKRUN_FAULTS_RECORD=outputs/faults.jsonl] python -m scripts.mutants [M5 M9 ...]
+    [NTKRUN_FAULTS=full NTKRUN_FAULTS_RECORD=outputs/faults.jsonl] python -m scripts.mutants [M5 M9 ...]
 
 Each defect is planted in a copy of the working tree, where the tests named beside it have to fail.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
@@ -15,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.faults.plan import SEED
+from tests.faults.plan import record
 
 ROOT = Path(__file__).resolve().parent.parent
 ATOMIC, SHARDS, FEATURIZE = "ntkrun/store/atomic.py", "ntkrun/store/shards.py", "ntkrun/stages/featurize.py"
@@ -145,7 +144,7 @@ def main(words: list[str]) -> int:
             shutil.copytree(ROOT, folder, ignore=ignored)
             planted(name, folder)
             command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-            env = {k: v for k, v in os.environ.items() if k != "NTKRUN_FAULTS_RECORD"}
+            env = {k: v for k, v in os.environ.items() if not k.startswith("NTKRUN_FAULTS")}
             done = subprocess.run(command, cwd=folder, capture_output=True, text=True, env=env)
         found = done.returncode == 1
         first = next(
@@ -153,15 +152,8 @@ def main(words: list[str]) -> int:
         )
         print(f"{name:<4} {'found' if found else 'MISSED'}  {what}: {first}", flush=True)
         missed += [] if found else [name]
-        if found and (path := os.environ.get("NTKRUN_FAULTS_RECORD")):
-            entry = {
-                "group": "M",
-                "what": f"{name} {what}: {first.split(' - ')[0]}",
-                "trials": 1,
-                "seed": SEED,
-            }
-            with Path(path).open("a") as file:
-                file.write(json.dumps({**entry, "exhaustive": False, "full": True}) + "\n")
+        if found:
+            record("M", f"{name} {what}: {first.split(' - ')[0]}", 1)
     print(f"{len(words or MUTANTS) - len(missed)} of {len(words or MUTANTS)} found")
     return len(missed)
 

@@ -17,12 +17,14 @@ from pathlib import Path
 
 import numpy as np
 
+from ntkrun.stages.baseline import human
+from ntkrun.stages.featurize import GROUPS
+
 ROWS = (10**7, 10**9)
 WORKERS = (16, 256, 4096)
 HOURS_BETWEEN_LOSSES = 24.0  # of one worker: a pessimistic figure for machines that can be taken back
 RESTART = 120.0  # seconds until a lost worker is replaced
 SHARD_ROWS = 8192
-GROUPS = 256
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def gram_rate(columns: int) -> float:
     return 2048 * columns**2 / 2 / (time.perf_counter() - start)
 
 
-def human(number: float) -> str:
+def size(number: float) -> str:
     """Return bytes in a readable unit."""
     for unit in ("B", "kB", "MB", "GB", "TB"):
         if number < 1000:
@@ -131,18 +133,11 @@ def page(folder: Path) -> str:
             found = replay(seconds, tasks, workers, SHARD_ROWS, rng)
             summing = rows * gram / min(workers, groups)
             text.append(
-                f"| {rows:,} | {workers:,} | {hours(ideal)} | {hours(found.seconds)} | {found.losses:,} | "
-                f"{100 * found.wasted / (rows * seconds.mean()):.2f} % | {hours(summing)} | "
-                f"{human(rows * bytes_a_row.mean())} | {human(groups * 8.0 * m * m)} |"
+                f"| {rows:,} | {workers:,} | {human(ideal)} | {human(found.seconds)} | {found.losses:,} | "
+                f"{100 * found.wasted / (rows * seconds.mean()):.2f} % | {human(summing)} | "
+                f"{size(rows * bytes_a_row.mean())} | {size(groups * 8.0 * m * m)} |"
             )
     return "\n".join(text) + "\n"
-
-
-def hours(seconds: float) -> str:
-    """Return a duration."""
-    if seconds >= 48 * 3600:
-        return f"{seconds / 86400:.1f} days"
-    return f"{seconds / 3600:.2f} h" if seconds >= 3600 else f"{seconds / 60:.1f} min"
 
 
 def main(words: list[str]) -> int:

@@ -48,11 +48,13 @@ def test_the_example_of_adding_a_method_works(tmp_path, monkeypatch, capsys):
     assert "test accuracy 0.9" in captured.out
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/sweeps.md", "docs/executors.md"])
-def test_commands_of_a_page_compose(page, capsys):
+@pytest.mark.parametrize(
+    ("page", "least"), [("README.md", 6), ("docs/sweeps.md", 6), ("docs/executors.md", 4)]
+)
+def test_commands_of_a_page_compose(page, least, capsys):
     text = (ROOT / page).read_text()
     commands = [line.strip() for line in text.splitlines() if line.startswith("    ntkrun ")]
-    assert len(commands) >= 4
+    assert len(commands) >= least
     for command in commands:
         words = shlex.split(command.replace("...", ""), comments=True)[1:]
         if words[0] in COMMANDS:

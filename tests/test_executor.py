@@ -15,8 +15,6 @@ from ntkrun.executor.shared import Shared
 from ntkrun.maths.ridge.normal import NormalEquations
 from tests.faults.harness import shards
 
-PARALLEL = ["process", "dask", "submitit"]
-
 
 def square(name, n):
     return n * n

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ntkrun.errors import ConfigError, must_be
+from ntkrun.registry import lookup
 
 if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
@@ -21,7 +20,4 @@ DATASETS = {
 
 def get(name: str) -> type[DataSource]:
     """Return the class called `name` in the yaml files; ConfigError where there is none."""
-    if name not in DATASETS:
-        raise ConfigError(must_be("name", "dataset", "one of " + ", ".join(DATASETS), name))
-    module, cls = DATASETS[name]
-    return getattr(import_module(module), cls)
+    return lookup("dataset", DATASETS, name)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
 
-from ntkrun.errors import ConfigError, must_be
+from ntkrun.registry import lookup
 
 if TYPE_CHECKING:
     from ntkrun.executor.base import Executor
@@ -20,7 +19,4 @@ EXECUTORS = {
 
 def get(name: str) -> type[Executor]:
     """Return the class called `name` in the yaml files; ConfigError where there is none."""
-    if name not in EXECUTORS:
-        raise ConfigError(must_be("name", "executor", "one of " + ", ".join(EXECUTORS), name))
-    module, cls = EXECUTORS[name]
-    return getattr(import_module(module), cls)
+    return lookup("executor", EXECUTORS, name)

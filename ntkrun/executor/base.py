@@ -98,17 +98,22 @@ class Pool(Executor):
     @property
     def workers_here(self) -> int:  # type: ignore[override]
         """Processes that it starts on this machine."""
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """Workers, where it has them to itself."""
         return self.workers or cores()
 
     @property
     def width(self) -> int:
         """Tasks that are handed out at the same time."""
-        return self.workers or cores()
+        return self.size
 
     @property
     def share(self) -> int | None:
         """Threads of a worker."""
-        return self.threads or max(1, cores() // self.width)
+        return self.threads or max(1, cores() // self.size)
 
     def start(self) -> None:
         """Start the workers."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ntkrun.errors import MachineError, must_be
-from ntkrun.executor.base import RETRIES, Pool, cores
+from ntkrun.executor.base import RETRIES, Pool
 
 PATIENCE = 60  # seconds for the first worker of a cluster
 
@@ -44,21 +44,19 @@ class Dask(Pool):
     @property
     def workers_here(self) -> int:  # type: ignore[override]
         """Processes that it starts on this machine."""
-        return 0 if self.address else super().workers_here
+        return 0 if self.address else self.size
 
     @property
     def width(self) -> int:
         """Tasks that are handed out at the same time: some wait at each worker, so that none is idle."""
         if self.address is None:
-            return 2 * (self.workers or cores())
+            return 2 * self.size
         return 2 * max(1, len(self._client.nthreads()))
 
     @property
     def share(self) -> int | None:
         """Threads of a worker; a cluster's own are left as they are."""
-        if self.threads or self.address is not None:
-            return self.threads
-        return max(1, cores() // (self.workers or cores()))
+        return super().share if self.address is None else self.threads
 
     def start(self) -> None:
         """Start the cluster, or reach for it."""
@@ -69,7 +67,7 @@ class Dask(Pool):
         self._cluster = None
         if self.address is None:
             self._cluster = LocalCluster(
-                n_workers=self.workers or cores(),
+                n_workers=self.size,
                 threads_per_worker=1,
                 host="127.0.0.1",
                 dashboard_address=None,

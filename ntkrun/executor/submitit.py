@@ -51,7 +51,7 @@ class Submitit(Pool):
     @property
     def workers_here(self) -> int:  # type: ignore[override]
         """Processes that it starts on this machine."""
-        return super().workers_here if self.cluster == "local" else 0
+        return self.size if self.cluster == "local" else 0
 
     def start(self) -> None:
         """Make the folder that jobs are handed over in; it holds pickles, so it is nobody else's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
 from collections.abc import Iterator, Sequence
@@ -110,9 +111,18 @@ def _select(problem: _Problem, grid: list[float], start: float) -> Fit:
     return Fit(predictor, metric, path, [found[i] for i in tried], tried.index(chosen), seconds)
 
 
-class _Primal:
+class _OfFeatures:
+    def __init__(self, features: Features, classes: int | None):
+        self.features, self.classes = features, classes
+
+    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+        return _scores(predictors, self.features.batches("valid"), self.classes, self.features.views)
+
+
+class _Primal(_OfFeatures):
     def __init__(self, features: Features, classes: int | None, executor: Executor):
-        self.features, self.classes, self.executor = features, classes, executor
+        super().__init__(features, classes)
+        self.executor = executor
         self.equations = NormalEquations()
         self._add("train")
 
@@ -135,25 +145,19 @@ class _Primal:
     def path(self, grid: list[float]) -> Iterator[Predictor]:
         return self.equations.path(grid)
 
-    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
-        return _scores(predictors, self.features.batches("valid"), self.classes, self.features.views)
-
     def refit(self, relative: float) -> Predictor:
         self._add("valid")
         return next(self.equations.path([relative]))
 
 
-class _Streamed:
+class _Streamed(_OfFeatures):
     coarse_first = False  # all lambdas share each pass
 
     def __init__(self, features: Features, classes: int | None, solver: RidgeCG):
-        self.features, self.classes, self.solver = features, classes, solver
-        self.problem = Streamed(lambda: self._batches("train"), solver.rank)
+        super().__init__(features, classes)
+        self.solver = solver
+        self.problem = Streamed(lambda: _rows(features, classes, "train"), solver.rank)
         self.found: dict[float, Linear] = {}
-
-    def _batches(self, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
-        for z, y in self.features.batches(*parts):
-            yield z, metrics.targets(y, self.classes)
 
     def _solve(self, problem: Streamed, relative: list[float], start: Tensor | None = None) -> list[Linear]:
         solution = problem.solve(relative, self.solver.tolerance, self.solver.max_passes, start)
@@ -173,21 +177,25 @@ class _Streamed:
         self.found = dict(zip(grid, self._solve(self.problem, grid), strict=True))
         yield from self.found.values()
 
-    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
-        return _scores(predictors, self.features.batches("valid"), self.classes, self.features.views)
-
     def refit(self, relative: float) -> Predictor:
         rank, sketch = self.solver.rank, self.problem.sketch  # a few more rows hardly turn the eigenvectors
-        every = Streamed(lambda: self._batches("train", "valid"), rank, sketch=sketch)
+        rows = functools.partial(_rows, self.features, self.classes, "train", "valid")
+        every = Streamed(rows, rank, sketch=sketch)
         return self._solve(every, [relative], self.found[relative].weight)[0]
 
 
 def group_sums(name: str, features: Features, classes: int | None) -> NormalEquations:
     """Return the sums over the train shards of `features`: the task of an executor, with its name."""
     equations = NormalEquations()
-    for z, y in features.batches("train"):
-        equations.add(z, metrics.targets(y, classes))
+    for z, y in _rows(features, classes, "train"):
+        equations.add(z, y)
     return equations
+
+
+def _rows(features: Features, classes: int | None, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (features, what is fitted to them) shard by shard."""
+    for z, y in features.batches(*parts):
+        yield z, metrics.targets(y, classes)
 
 
 class _Kernel:

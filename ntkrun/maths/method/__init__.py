@@ -6,11 +6,10 @@ or registered by an installed package under the entry point group "ntkrun.method
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from ntkrun.errors import ConfigError, must_be
+from ntkrun.registry import lookup
 
 if TYPE_CHECKING:
     from ntkrun.maths.method.base import Method
@@ -31,10 +30,7 @@ METHODS = {
 
 def get(name: str) -> type[Method]:
     """Return the class called `name` in the yaml files; ConfigError where there is none."""
-    if name in METHODS:
-        module, cls = METHODS[name]
-        return getattr(import_module(module), cls)
-    for point in entry_points(group="ntkrun.methods"):
+    for point in () if name in METHODS else entry_points(group="ntkrun.methods"):
         if point.name == name:
             return point.load()
-    raise ConfigError(must_be("name", "method", "one of " + ", ".join(METHODS), name))
+    return lookup("method", METHODS, name)
