@@ -1,15 +1,18 @@
 """scikit-learn's own checks, and life inside its tools."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ntkrun import (
@@ -70,6 +73,30 @@ def test_batches_give_the_same_solution_as_the_whole():
     assert whole.score(x, y) > 0.93
     again = pickle.loads(pickle.dumps(parts))
     assert np.array_equal(again.predict(x), parts.predict(x))
+
+
+def test_sparse_rows_give_what_dense_ones_do():
+    rng = np.random.default_rng(0)
+    x = sp.random(200, 3000, 0.01, format="coo", random_state=0)
+    y = np.asarray(x.tocsr()[:, :500].sum(1)).ravel()
+    for method in (NTKSketch(64), NTKRandomFeatures(64), RandomFourierFeatures(64), Raw(), ExactNTK()):
+        dense, sparse = clone(method).fit(x.toarray()), clone(method).fit(x)
+        assert np.array_equal(dense.transform(x.toarray()), sparse.transform(x.tocsc()))
+        assert get_tags(method).input_tags.sparse
+    for features in (None, "passthrough", Raw()):
+        fits = [NTKRidgeRegressor(features).fit(z, y).predict(z[:9]) for z in (x.tocsr(), x.toarray())]
+        assert np.allclose(*fits)
+    x.data[rng.integers(len(x.data))] = np.nan
+    with pytest.raises(DataError, match="finite"):
+        NTKSketch(64).fit(x)
+
+
+def test_rows_that_may_not_be_written_to_are_no_reason_to_warn():
+    x, y = load_digits(return_X_y=True)
+    x.flags.writeable = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert NTKRidgeClassifier("passthrough").fit(x, y).score(x, y) > 0.9
 
 
 def test_images_and_tensors_go_through():

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -31,6 +32,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     kind = "features"
     version = 1
+    # whether rows may come as a scipy matrix; they are made dense a batch at a time
+    sparse = False
 
     # The device does not enter the features' identity: it does not change what is drawn.
     device: str = "cpu"
@@ -81,8 +84,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             stream = Stream(getattr(self, "random_state", 0)).child("fold")
             fold = CountSketch(self.fewest, self._asked, stream, DTYPES[self.dtype])
             self._fold = fold.to(torch_device(self.device))
-        rows = min(self.sample_rows, len(X))
-        self._draw(X[[i * len(X) // rows for i in range(rows)]] if rows < len(X) else X)
+        n = X.shape[0]
+        rows = min(self.sample_rows, n)
+        self._draw(X[[i * n // rows for i in range(rows)]] if rows < n else X)
         return self
 
     def transform(self, X: Any) -> Any:
@@ -95,7 +99,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         rows = max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
         parts = []
         with torch.inference_mode():
-            for start in range(0, len(X), rows):
+            for start in range(0, X.shape[0], rows):
                 batch = self._tensor(X[start : start + rows])
                 if tuple(batch.shape[1:]) != self.input_shape_:
                     raise DataError(
@@ -169,6 +173,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = [self.dtype]
+        tags.input_tags.sparse = self.sparse
         return tags
 
     def _checked(self, X: Any, reset: bool) -> Any:
@@ -178,11 +183,19 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 self.n_features_in_ = int(X.shape[1])
             return X
         try:
-            X = validate_data(self, X, reset=reset, allow_nd=True, dtype="numeric", ensure_all_finite=False)
+            X = validate_data(
+                self,
+                X,
+                reset=reset,
+                accept_sparse="csr" if self.sparse else False,
+                allow_nd=True,
+                dtype="numeric",
+                ensure_all_finite=False,
+            )
         except ValueError as error:
             raise DataError(" ".join(str(error).split())) from error
         # fit may draw from some rows only; what is transformed is looked at batch by batch
-        if reset and not np.isfinite(X).all():
+        if reset and not np.isfinite(X.data if sp.issparse(X) else X).all():
             raise self._not_finite()
         return X
 
@@ -191,6 +204,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     def _tensor(self, x: Any) -> Tensor:
         """Return x as a tensor of this method's dtype on its device, refusing what is not a number."""
+        if sp.issparse(x):
+            x = x.toarray()
         try:
             tensor = torch.as_tensor(np.require(x, None, ["C", "W"]) if isinstance(x, np.ndarray) else x)
         except (TypeError, ValueError, RuntimeError) as error:
@@ -203,6 +218,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
 class RowMethod(Method):
     """A method for rows (n, d); images are taken as rows of their pixels."""
+
+    sparse = True
 
     @property
     def width(self) -> int:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
+from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -88,7 +90,7 @@ class _NTKRidge(BaseEstimator):
 
     def _add(self, X: Any, y: Tensor) -> None:
         """Add rows X with targets y (n, k); a random share is held out."""
-        for start in range(0, len(X), ROWS):
+        for start in range(0, X.shape[0], ROWS):
             z, part = self._transformed(X[start : start + ROWS]), y[start : start + ROWS]
             # numpy's stream does not depend on how the rows are cut into batches
             held = torch.from_numpy(self._rng.random(len(z)) < self.validation_fraction)
@@ -101,6 +103,10 @@ class _NTKRidge(BaseEstimator):
 
     def _transformed(self, X: Any) -> Tensor:
         z = X if self.features_ is None else self.features_.transform(X)
+        if sp.issparse(z):
+            z = z.toarray()
+        if isinstance(z, np.ndarray):
+            z = np.require(z, requirements="W")  # torch warns of arrays that may not be written to
         return torch.as_tensor(z).flatten(1)
 
     def _solution(self) -> Linear:
@@ -123,13 +129,21 @@ class _NTKRidge(BaseEstimator):
         """Check X as scikit-learn does; images and tensors pass with their shape."""
         if isinstance(X, Tensor):
             return X
-        return validate_data(self, X, reset=reset, allow_nd=True, dtype=[np.float32, np.float64], **more)
+        sparse = "csr" if get_tags(self).input_tags.sparse else False
+        dtypes = [np.float32, np.float64]
+        return validate_data(self, X, reset=reset, accept_sparse=sparse, allow_nd=True, dtype=dtypes, **more)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        own = self.features is None or isinstance(self.features, str)
+        tags.input_tags.sparse = own or get_tags(self.features).input_tags.sparse
+        return tags
 
     def _raw(self, X: Any) -> Tensor:
         check_is_fitted(self, "features_")
         X = self._input(X, reset=False)
         fit = self._solution()
-        parts = [fit.predict(self._transformed(X[i : i + ROWS])) for i in range(0, len(X), ROWS)]
+        parts = [fit.predict(self._transformed(X[i : i + ROWS])) for i in range(0, X.shape[0], ROWS)]
         return torch.cat(parts).cpu()
 
 
