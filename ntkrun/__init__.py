@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.grad_rf import GradientFeatures
     from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
     from ntkrun.maths.method.ntk_sketch import NTKSketch
+    from ntkrun.maths.method.random_patches import RandomPatches
     from ntkrun.maths.ridge.estimators import NTKRidgeClassifier, NTKRidgeRegressor
 
 __version__ = "0.1.0"
@@ -29,6 +30,7 @@ __all__ = [
     "NTKRidgeClassifier",
     "NTKRidgeRegressor",
     "NTKSketch",
+    "RandomPatches",
 ]
 
 

@@ -15,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+import ntkrun
 from ntkrun import (
     CNTKNystrom,
     CNTKSketch,
@@ -25,31 +26,37 @@ from ntkrun import (
     NTKRidgeClassifier,
     NTKRidgeRegressor,
     NTKSketch,
+    RandomPatches,
 )
 from ntkrun.errors import ConfigError, DataError
 from ntkrun.maths.method.raw import Raw
 from ntkrun.maths.method.rff import RandomFourierFeatures
 
+ESTIMATORS = [
+    CNTKSketch(64, dtype="float64"),
+    CNTKNystrom(64, dtype="float64"),
+    ExactCNTK(dtype="float64"),
+    ExactNTK(dtype="float64"),
+    NTKSketch(64, dtype="float64"),
+    NTKRandomFeatures(64, dtype="float64"),
+    GradientFeatures(256, dtype="float64"),
+    RandomFourierFeatures(64, dtype="float64"),
+    Raw(dtype="float64"),
+    RandomPatches(64, filter_size=1, cells=1, dtype="float64"),
+    NTKRidgeClassifier(NTKSketch(64, dtype="float64")),
+    NTKRidgeClassifier(CNTKSketch(64, dtype="float64")),
+    NTKRidgeRegressor(NTKRandomFeatures(64, dtype="float64")),
+    NTKRidgeRegressor("passthrough"),
+]
 
-@parametrize_with_checks(
-    [
-        CNTKSketch(64, dtype="float64"),
-        CNTKNystrom(64, dtype="float64"),
-        ExactCNTK(dtype="float64"),
-        ExactNTK(dtype="float64"),
-        NTKSketch(64, dtype="float64"),
-        NTKRandomFeatures(64, dtype="float64"),
-        GradientFeatures(256, dtype="float64"),
-        RandomFourierFeatures(64, dtype="float64"),
-        Raw(dtype="float64"),
-        NTKRidgeClassifier(NTKSketch(64, dtype="float64")),
-        NTKRidgeClassifier(CNTKSketch(64, dtype="float64")),
-        NTKRidgeRegressor(NTKRandomFeatures(64, dtype="float64")),
-        NTKRidgeRegressor("passthrough"),
-    ]
-)
+
+@parametrize_with_checks(ESTIMATORS)
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
+
+
+def test_every_public_estimator_is_checked():
+    assert set(ntkrun.__all__) <= {type(estimator).__name__ for estimator in ESTIMATORS}
 
 
 def test_pipeline_grid_search_and_cross_validation():

@@ -15,11 +15,11 @@ from ntkrun.maths.layer.adaptive import Act, Conv, Fitting, Maps, Pool, passed
 from ntkrun.maths.layer.adaptive_head import ActivationPart, AdaptiveHead, TangentPart
 from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.exact_cntk import ExactCNTK
-from ntkrun.maths.method.images import ImageMethod
+from ntkrun.maths.method.images import NetworkMethod
 from ntkrun.maths.rng import Stream
 
 
-class CNTKNystrom(ImageMethod):
+class CNTKNystrom(NetworkMethod):
     """Features of the CNTK with global average pooling, fitted to training images but never to labels.
 
     The same kernel as CNTKSketch, for any order of convolutions, ReLUs and 2 x 2 average pools. Each ReLU

@@ -15,11 +15,11 @@ from ntkrun.maths.layer.head import TangentHead
 from ntkrun.maths.layer.relu import draw_relus
 from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_cntk import ExactCNTK
-from ntkrun.maths.method.images import ImageMethod
+from ntkrun.maths.method.images import NetworkMethod
 from ntkrun.maths.rng import Stream
 
 
-class CNTKSketch(ImageMethod):
+class CNTKSketch(NetworkMethod):
     """Random features whose inner products approximate the CNTK with global average pooling.
 
     E<z(x), z(y)> ~ Theta(x, y) of MATH section 2. Zandieh et al. 2021, section 4 (theorem 4), with

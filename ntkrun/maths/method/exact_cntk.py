@@ -13,10 +13,10 @@ from ntkrun.maths.kernel.cntk import CNTK
 from ntkrun.maths.kernel.dual import dual
 from ntkrun.maths.kernel.layered import LayeredCNTK
 from ntkrun.maths.method.base import DTYPES
-from ntkrun.maths.method.images import ImageMethod
+from ntkrun.maths.method.images import NetworkMethod
 
 
-class ExactCNTK(ImageMethod):
+class ExactCNTK(NetworkMethod):
     """Kernel values of the CNTK, for kernel ridge regression (Arora et al. 2019).
 
     Parameters

@@ -14,11 +14,36 @@ from ntkrun.maths.method.base import Method
 
 
 class ImageMethod(Method):
-    """A method for images (n, H, W, C)."""
+    """A method for images (n, H, W, C), or rows that are cut into them."""
+
+    image_shape: Sequence[int] | None
+
+    def problems(self) -> list[str]:
+        """Check the shape."""
+        out = super().problems()
+        if self.image_shape is not None:
+            me, got = type(self).__name__, self.image_shape
+            ok = isinstance(got, Sequence) and len(got) == 3
+            if not ok or any(checks.integer(me, "", side, 1) for side in got):
+                out.append(must_be("image_shape", me, "null or three integers: height, width, channels", got))
+        return out
+
+    def _shaped(self, rows: Tensor) -> Tensor:
+        """Return rows (n, d) as images of `image_shape`, by default as signals (1, d, 1)."""
+        if rows.ndim != 2:
+            return rows
+        shape = tuple(self.image_shape or (1, rows.shape[1], 1))
+        if math.prod(shape) != rows.shape[1]:
+            need = f"rows of {math.prod(shape)} numbers for image_shape={shape}"
+            raise DataError(must_be("X", type(self).__name__, need, f"rows of {rows.shape[1]}"))
+        return rows.reshape(len(rows), *shape)
+
+
+class NetworkMethod(ImageMethod):
+    """A method that follows the layers of a convolutional network."""
 
     filter_size: int
     depth: int
-    image_shape: Sequence[int] | None
     padding: str
     trained: str
     layers: Sequence[str] | None = None
@@ -42,11 +67,6 @@ class ImageMethod(Method):
         out += checks.choice(me, "activation", self.activation, ("relu", "gauss"))
         out += checks.real(me, "sharpness", self.sharpness, 0)
         out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
-        if self.image_shape is not None:
-            ok = isinstance(self.image_shape, Sequence) and len(self.image_shape) == 3
-            if not ok or any(checks.integer(me, "", side, 1) for side in self.image_shape):
-                got = self.image_shape
-                out.append(must_be("image_shape", me, "null or three integers: height, width, channels", got))
         if self.layers is not None:
             out += network.problems(me, self.layers)
         if not out and self.trained == "inner" and self.words().count("conv") == 1:
@@ -54,16 +74,6 @@ class ImageMethod(Method):
                 must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained=all.")
             )
         return out
-
-    def _shaped(self, rows: Tensor) -> Tensor:
-        """Return rows (n, d) as images of `image_shape`, by default as signals (1, d, 1)."""
-        if rows.ndim != 2:
-            return rows
-        shape = tuple(self.image_shape or (1, rows.shape[1], 1))
-        if math.prod(shape) != rows.shape[1]:
-            need = f"rows of {math.prod(shape)} numbers for image_shape={shape}"
-            raise DataError(must_be("X", type(self).__name__, need, f"rows of {rows.shape[1]}"))
-        return rows.reshape(len(rows), *shape)
 
     def check_shape(self, shape: Sequence[int]) -> None:
         """Raise DataError unless rows shaped `shape` are images that the filters fit into."""

@@ -14,12 +14,12 @@ from ntkrun.maths.layer.adaptive import Patches
 from ntkrun.maths.layer.adaptive_head import IMAGES, LANDMARKS
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.threshold import average_both_sides
-from ntkrun.maths.method.base import DTYPES, Method
-from ntkrun.maths.method.images import check_images
+from ntkrun.maths.method.base import DTYPES
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.rng import Stream
 
 
-class RandomPatches(Method):
+class RandomPatches(ImageMethod):
     """A one-layer convolutional network whose weights are patches: not a tangent kernel, but hard to beat.
 
     For a patch p of the image and a weight w, both of norm one, the features are the averages over each
@@ -39,6 +39,8 @@ class RandomPatches(Method):
         Averages are taken over cells x cells parts of the image.
     sample_images : int
         Training images that patches are drawn from.
+    image_shape : (int, int, int) or None
+        Height, width, channels that rows are cut into; None takes a row of d numbers as a 1 x d image.
     random_state : int
         Of the draw.
     device, dtype : str
@@ -52,6 +54,7 @@ class RandomPatches(Method):
         threshold: float = 0.25,
         cells: int = 2,
         sample_images: int = 2048,
+        image_shape: Sequence[int] | None = None,
         random_state: int = 0,
         device: str = "cpu",
         dtype: str = "float32",
@@ -61,6 +64,7 @@ class RandomPatches(Method):
         self.threshold = threshold
         self.cells = cells
         self.sample_images = sample_images
+        self.image_shape = image_shape
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -93,7 +97,6 @@ class RandomPatches(Method):
     def _draw(self, X: Any) -> None:
         shape, q = self.input_shape_, self.filter_size
         me = type(self).__name__
-        check_images(me, shape)
         if min(shape[:2]) < q + self.cells - 1:
             need = f"at least {q + self.cells - 1} x {q + self.cells - 1} pixels"
             raise DataError(must_be("X", me, need, f"{shape[0]} x {shape[1]}", "Use smaller patches."))
