@@ -87,6 +87,9 @@ def end(pid: int, read: int, begin: float) -> dict:
 def serve() -> None:
     """Answer requests until the input ends: one run, or several at once."""
     warm()
+    # as at a terminal, also where nohup or a shell's & has the tests ignore them
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     say("ready")
     for line in sys.stdin:
         request, begin = json.loads(line), time.monotonic()
