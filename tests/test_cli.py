@@ -2,11 +2,13 @@ import json
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import pytest
 
 from ntkrun import cli
+from scripts import objective
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
 
@@ -312,3 +314,20 @@ def test_conjugate_gradients_score_like_the_normal_equations(ntkrun):
     assert streamed["cache/shards_reused"] > 0
     assert streamed["relative_lambda"] == direct["relative_lambda"]
     assert streamed["test/accuracy"] == pytest.approx(direct["test/accuracy"], abs=0.011)
+
+
+def test_one_lambda_needs_no_grid_and_both_solvers_come_to_one_objective(ntkrun, capsys):
+    words = ["dataset.n_train=300", "dataset.n_test=100", "feature_dim=128", "depth=2", "baseline=none"]
+    words += ["solver.lambda_min=1e-4", "solver.lambda_max=1e-4", "solver.lambda_count=1"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        for solver in ("ridge", "ridge_cg"):
+            code, _, err = ntkrun(*words, f"solver={solver}")
+            assert code == 0, err
+            assert "edge of the grid" not in err
+    assert objective.main([str(folder) for folder in sorted(ntkrun.out.glob("runs/*"))]) == 0
+    direct, streamed = (
+        float(line.split(": ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()
+    )
+    assert direct * (1 - 1e-9) <= streamed < direct * (1 + 1e-4)
+    assert objective.main([str(ntkrun.out)]) == 5

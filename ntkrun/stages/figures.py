@@ -40,7 +40,9 @@ def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result:
 
 def _lambda(plt: Any, fit: Fit, scores: Scores) -> Any:
     figure, axes = plt.subplots()
-    axes.semilogx(fit.relative, fit.valid_scores, "o-", markersize=4, label="held-out train")
+    axes.set_xscale("log")
+    axes.set_xlim(min(fit.relative) / 3, max(fit.relative) * 3)
+    axes.plot(fit.relative, fit.valid_scores, "o-", markersize=4, label="held-out train")
     best = fit.relative[fit.best]
     axes.axvline(best, color="0.5", linewidth=1, linestyle=":")
     axes.plot(

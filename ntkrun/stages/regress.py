@@ -98,7 +98,8 @@ def _select(problem: _Problem, grid: list[float], start: float) -> Fit:
     chosen = best()
     predictor = problem.refit(grid[chosen])
     seconds = time.perf_counter() - start
-    edge = " (at the edge of the grid: widen solver.lambda_min/max)" if chosen in (0, len(grid) - 1) else ""
+    at_edge = len(grid) > 1 and chosen in (0, len(grid) - 1)
+    edge = " (at the edge of the grid: widen solver.lambda_min/max)" if at_edge else ""
     log.info(
         "regress    relative lambda %.1e, valid %s %.4f, %.1f s%s",
         grid[chosen],
