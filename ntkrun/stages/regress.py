@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import logging
+import math
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -84,11 +86,7 @@ def _select(problem: _Problem, grid: list[float], start: float) -> Fit:
     stride = 1 << max(0, len(grid).bit_length() - 3) if problem.coarse_first else 1
     todo = sorted({*range(0, len(grid), stride), len(grid) - 1})
     while todo:
-        predictors = []
-        with progress("lambda    ", len(todo), "values") as advance:
-            for predictor in problem.path([grid[i] for i in todo]):
-                predictors.append(predictor)
-                advance(1)
+        predictors = list(problem.path([grid[i] for i in todo]))
         metric, scores = problem.valid_scores(predictors)
         found |= dict(zip(todo, scores, strict=True))
         stride //= 2
@@ -144,7 +142,7 @@ class _Primal(_OfFeatures):
         return len(self.equations.gram) > EIGH_LIMIT
 
     def path(self, grid: list[float]) -> Iterator[Predictor]:
-        return self.equations.path(grid)
+        return _counted(self.equations.path(grid), len(grid))
 
     def refit(self, relative: float) -> Predictor:
         self._add("valid")
@@ -161,7 +159,16 @@ class _Streamed(_OfFeatures):
         self.found: dict[float, Linear] = {}
 
     def _solve(self, problem: Streamed, relative: list[float], start: Tensor | None = None) -> list[Linear]:
-        solution = problem.solve(relative, self.solver.tolerance, self.solver.max_passes, start)
+        digits, shown = -math.log10(self.solver.tolerance), 0.0
+        with progress("regress   ", digits, "digits") as advance:
+
+            def watch(gap: float) -> None:
+                nonlocal shown
+                now = min(digits, -math.log10(max(gap, sys.float_info.min)))
+                advance(max(0.0, now - shown))
+                shown = max(shown, now)
+
+            solution = problem.solve(relative, self.solver.tolerance, self.solver.max_passes, start, watch)
         log.info("regress    %d passes over the features", solution.passes)
         for lam, gap in zip(relative, solution.gaps, strict=True):
             if gap > self.solver.tolerance:
@@ -193,6 +200,13 @@ def group_sums(name: str, features: Features, classes: int | None) -> NormalEqua
     return equations
 
 
+def _counted(path: Iterator[Predictor], count: int) -> Iterator[Predictor]:
+    with progress("lambda    ", count, "values") as advance:
+        for predictor in path:
+            advance(1)
+            yield predictor
+
+
 def _rows(features: Features, classes: int | None, *parts: str) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (features, what is fitted to them) shard by shard."""
     for z, y in features.batches(*parts):
@@ -212,7 +226,8 @@ class _Kernel:
 
     def path(self, grid: list[float]) -> Iterator[Predictor]:
         k = self.fit
-        return dual_path(self.gram[:k, :k], metrics.targets(self.y[:k], self.classes), grid)
+        path = dual_path(self.gram[:k, :k], metrics.targets(self.y[:k], self.classes), grid)
+        return _counted(path, len(grid))
 
     def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
         k = self.fit

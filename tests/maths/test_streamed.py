@@ -42,8 +42,11 @@ def direct(z, y):
 def test_the_objective_is_as_near_to_its_minimum_as_was_asked(rank):
     z, y = problem()
     again, counted = batches(z, y)
-    solution = Streamed(again, rank).solve(GRID, 1e-6, 2000)
+    told = []
+    solution = Streamed(again, rank).solve(GRID, 1e-6, 2000, watch=told.append)
     assert len(counted) == solution.passes + 2
+    assert len(told) == solution.passes
+    assert told[-1] == max(solution.gaps)
     for fit, exact, gap in zip(solution.fits, direct(z, y), solution.gaps, strict=True):
         assert fit.lam == pytest.approx(exact.lam, rel=1e-9)
         assert gap <= 1e-6

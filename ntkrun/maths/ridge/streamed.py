@@ -123,7 +123,12 @@ class Streamed:
         return Sketch(image @ (turn / squares.sqrt()), (squares - shift).clamp(min=0))
 
     def solve(
-        self, relative: list[float], tolerance: float, most: int, start: Tensor | None = None
+        self,
+        relative: list[float],
+        tolerance: float,
+        most: int,
+        start: Tensor | None = None,
+        watch: Callable[[float], None] | None = None,
     ) -> Solution:
         """Return the fits for relative ridge parameters, in order.
 
@@ -138,6 +143,8 @@ class Streamed:
             Passes; what has not converged by then is returned as it is, with its gap.
         start : Tensor (m, k) or None
             Weights to start from.
+        watch : callable or None
+            Told the largest gap after each pass.
         """
         lam = torch.tensor(absolute(relative, self.trace), dtype=torch.float64, device=self.cross.device)
         count, (m, k) = len(relative), self.cross.shape
@@ -168,6 +175,8 @@ class Streamed:
             after = (r[here] * z[here]).sum(1, keepdim=True)
             p[here] = z[here] + after / before.clamp(min=TINY) * direction
             gaps = self._gaps(w, r, lam, (r * z).sum((1, 2)))
+            if watch is not None:
+                watch(float(gaps.max()))
         fits = [Linear(w[i], self.mean_y - self.mean_z @ w[i], float(lam[i])) for i in range(count)]
         return Solution(fits, gaps.tolist(), passes)
 
