@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ntkrun import cli
+from tests.faults.plan import record
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
 
@@ -121,6 +122,7 @@ def test_ui_starts_mlflow_on_this_machine_only(out, capsys, monkeypatch):
     assert path == sys.executable
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert words[-1] == f"sqlite:///{out / 'mlflow.db'}"
+    record("S8", "ntkrun ui: on 127.0.0.1", 1)
     code, _, err = say(capsys, "ui", out / "nowhere")
     assert code == 3
     assert "has been published" in err

@@ -11,6 +11,7 @@ from ntkrun.errors import DataError
 from ntkrun.report import page
 from ntkrun.report.charts import figures, pareto
 from ntkrun.report.collect import runs_of, sheets
+from tests.faults.plan import record
 
 BASE = {
     "dataset": {"name": "digits", "n_train": None, "data_dir": "/somewhere"},
@@ -134,6 +135,7 @@ def test_the_page_is_self_contained_and_escapes_what_runs_say(root):
     assert sources
     assert all(s.startswith("data:image/svg+xml;base64,") for s in sources)
     assert "FAILED" in text
+    record("S6", "names and errors of runs with HTML in them: escaped, nothing is loaded", 3)
 
 
 def test_report_command(root, capsys):

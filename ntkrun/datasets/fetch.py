@@ -56,7 +56,8 @@ def _known(mirrors: Sequence[dict[str, str]], folder: Path) -> Path | None:
                 return folder / name
             raise DataError(
                 f"{folder / name} has another checksum than the published archive ({expected}). "
-                f"If you trust it, name it: dataset.path={folder / name}."
+                f"Delete it to have it downloaded again, or name it if you trust it: "
+                f"dataset.path={folder / name}."
             )
     return None
 

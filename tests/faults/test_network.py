@@ -15,7 +15,7 @@ from typing import ClassVar
 import pytest
 
 from ntkrun.datasets import fetch
-from ntkrun.errors import NetworkError
+from ntkrun.errors import DataError, NetworkError
 from tests.faults.plan import SEED, count, record
 
 GOOD = random.Random(SEED).randbytes(300_000)
@@ -136,3 +136,21 @@ def test_without_any_network(tmp_path, cifar_archive):
     done = subprocess.run(there, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
     record("N6", "no network: the file and its place are named; data that are there run", 2)
+
+
+def test_a_file_that_has_rotted_since_it_was_downloaded(tmp_path):
+    rng, trials = random.Random(SEED), count(50, 1200)
+    mirror, path = {"url": "http://nowhere.invalid/f", "hash": KNOWN}, tmp_path / "f"
+    for trial in range(trials):
+        path.write_bytes(GOOD)
+        assert fetch.obtain("f", [mirror], tmp_path) == path
+        data, at = bytearray(GOOD), rng.randrange(len(GOOD))
+        if trial % 6 == 0:
+            del data[at:]
+        else:
+            data[at] ^= 1 << rng.randrange(8)
+        path.write_bytes(data)
+        with pytest.raises(DataError, match="Delete it to have it downloaded again"):
+            fetch.obtain("f", [mirror], tmp_path)
+        assert path.read_bytes() == data
+    record("D", "a downloaded file flipped or cut: told before use; as many sound ones taken", trials)

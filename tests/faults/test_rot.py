@@ -5,11 +5,12 @@ import os
 import random
 import shutil
 
+import numpy as np
 import pytest
 
 from tests.faults import harness
 from tests.faults.harness import check_resumed, recorded, stamps
-from tests.faults.plan import SEED, count, record
+from tests.faults.plan import FULL, SEED, count, record
 
 
 @pytest.fixture(scope="module")
@@ -176,3 +177,49 @@ def test_manifest_holds_what_the_files_are(good):
     (path,) = good.glob("features/*/manifest.json")
     receipts = json.loads(path.read_text())["body"]["shards"]
     assert {r["name"]: r["sha256"] for r in receipts} == harness.shards(good)
+
+
+KEYED = ["feature_dim=80", "seed=1", "dtype=float64", "dataset.preprocess=contrast"]
+if FULL:
+    KEYED += ["depth=3", "degree=3", "filter_size=5", "shard_rows=40", "method=rff", "method=ntk_sketch"]
+    KEYED += [
+        "method.coefficients=taylor",
+        "method.trained=all",
+        "method.sketch_dim=40",
+        "dataset.n_train=400",
+    ]
+    KEYED += ["dataset.preprocess=zca", "dataset.augment=flip", "dataset.valid_fraction=0.3"]
+    KEYED += ["dataset.split_seed=1", "dataset.n_test=50", "method.padding=valid"]
+NOT_KEYED = ["solver.lambda_count=4", "tracking.experiment=x"]
+if FULL:
+    NOT_KEYED += [
+        "solver=ridge_cg",
+        "baseline=estimate",
+        "skip_finished=true",
+        "data_dir=/tmp",
+        "device=auto",
+    ]
+
+
+def test_what_changes_numbers_changes_the_key_and_nothing_else_does(toy, good):
+    """D7: features of another configuration, or of other data, are never taken for those of this one."""
+
+    def keys(*words):
+        out = copy(toy, good)
+        assert toy.start(out, *words).code == 0
+        return {p.name for p in out.glob("features/*") if p.is_dir()}
+
+    (key,) = keys()
+    for word in NOT_KEYED:
+        assert keys(word) == {key}, word
+    seen = {key}
+    for word in KEYED:
+        new = keys(word) - seen
+        assert len(new) == 1, word
+        seen |= new
+    images = dict(np.load(toy.data))
+    images["x_train"][17, 3, 3, 0] += 1e-6
+    np.savez(toy.folder / "other.npz", **images)
+    assert len(keys(f"dataset.path={toy.folder / 'other.npz'}") - seen) == 1
+    record("D7", "one part of the key changed: another key, nothing reused", len(KEYED) + 1, True)
+    record("D7", "what does not enter the numbers changed: the same key", len(NOT_KEYED), True)

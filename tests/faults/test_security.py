@@ -1,13 +1,19 @@
-"""S1-S6, S8, S11: nothing named in a config is run, no secret is written, no link is followed out."""
+"""S1-S5, S10-S12: nothing named in a config is run, no secret is written, no link is followed out."""
 
 import json
 import os
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
+import psutil
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 from ntkrun import cli
+from ntkrun import executor as executors
 from ntkrun.redact import redacted
 from ntkrun.store import atomic
 from tests.faults.plan import record
@@ -155,3 +161,38 @@ def test_files_are_not_open_to_all_while_written(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fdopen", look)
     atomic.write_atomic(tmp_path / "file", b"data")
     assert modes == [0o600]
+
+
+# versions below these have holes that matter here (SECURITY.md)
+FLOORS = {"hydra-core": "1.3.8", "torch": "2.10", "mlflow": "3.9"}
+
+
+def below(requirement, floor):
+    """Return whether a requirement lets in a version below `floor`."""
+    least = [Version(s.version) for s in requirement.specifier if s.operator in (">=", "==", "~=")]
+    return not least or max(least) < Version(floor)
+
+
+def test_versions_have_floors():
+    root = Path(__file__).resolve().parents[2]
+    loose = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    pins = (line.split("#")[0].strip() for line in (root / "constraints.txt").read_text().splitlines())
+    for lines in (loose, filter(None, pins)):
+        found = {r.name: r for r in map(Requirement, lines)}
+        assert not [name for name, floor in FLOORS.items() if below(found[name], floor)]
+    assert below(Requirement("torch>=2.9"), FLOORS["torch"])
+    assert below(Requirement("torch"), FLOORS["torch"])
+    record("S12", "floors of hydra-core, torch and mlflow, in pyproject.toml and in constraints.txt", 6)
+
+
+def test_a_dask_cluster_of_its_own_listens_on_this_machine_only():
+    me = psutil.Process()
+    before = {c.laddr for c in me.net_connections("tcp")}
+    with executors.get("dask")(workers=1) as workers:
+        assert list(workers.run(len, [("abc",)])) == [(0, 3)]
+        there = [me, *me.children(recursive=True)]
+        heard = [c for p in there for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
+        places = [c.laddr.ip for c in heard if c.laddr not in before]
+    assert len(places) >= 2  # the scheduler and a worker
+    assert set(places) == {"127.0.0.1"}
+    record("S10", "ports of a dask cluster that ntkrun starts: on 127.0.0.1 alone", 1)
