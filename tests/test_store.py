@@ -12,6 +12,7 @@ from ntkrun.maths.method.exact_cntk import ExactCNTK
 from ntkrun.stages import featurize
 from ntkrun.store import atomic
 from ntkrun.store.shards import ShardStore, content_key
+from tests.faults.plan import record
 
 SPLIT = Digits(n_train=100, n_test=30).load()
 METHOD = {"n_components": 64, "depth": 2}
@@ -194,6 +195,7 @@ def test_too_little_memory_is_said_before_work(tmp_path, monkeypatch):
     with pytest.raises(MachineError, match=r"needs about .* GiB and 0\.0 GiB are free"):
         run(tmp_path / "never")
     assert not (tmp_path / "never").exists()
+    record("L1", "too little memory: said before any work, nothing written", 1)
 
 
 def test_key_does_not_depend_on_the_order_of_its_parts():

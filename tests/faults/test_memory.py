@@ -8,6 +8,7 @@ import pytest
 
 from tests.faults.plan import record
 
+SIX = "solver.lambda_count=6"
 CONFIGS = {
     "sketch 1024": ["method=cntk_sketch", "feature_dim=1024"],
     "sketch 4096": ["method=cntk_sketch", "feature_dim=4096"],
@@ -21,6 +22,8 @@ CONFIGS = {
     "grad_rf 8192": ["method=grad_rf", "feature_dim=8192"],
     "rff 12288": ["method=rff", "feature_dim=12288"],
     "ntk_sketch 4096": ["method=ntk_sketch", "feature_dim=4096"],
+    "rff 16384, ridge_cg": ["method=rff", "feature_dim=16384", "solver=ridge_cg"],
+    "rff 16384, ridge_cg of six lambdas": ["method=rff", "feature_dim=16384", "solver=ridge_cg", SIX],
     "exact 4000": ["method=exact_ntk", "dataset.n_train=4000"],
 }
 FEW = ["sketch 1024"]
@@ -32,7 +35,7 @@ FEW = ["sketch 1024"]
 )
 def test_planned_memory_is_what_is_used(case, cifar_archive, tmp_path):
     words = ["dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=600", "dataset.n_test=100"]
-    words += [*CONFIGS[case], "baseline=none", "solver.lambda_count=1", f"output_dir={tmp_path}"]
+    words += ["baseline=none", "solver.lambda_count=1", *CONFIGS[case], f"output_dir={tmp_path}"]
     words.append("tracking.uri=sqlite:///:memory:")
     done = subprocess.run([sys.executable, "-m", "ntkrun", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
