@@ -2,6 +2,7 @@ import io
 import os
 import pickle
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +117,16 @@ def test_npz_members_that_zipfile_cannot_open(at, value, tmp_path):
             data[start + at + shift] = value
             start = data.find(mark, start + 4)
     path.write_bytes(data)
+    with pytest.raises(DataError, match="not a readable"):
+        Npz(path=str(path)).load()
+
+
+@pytest.mark.parametrize("header", ["{'descr': (", "{'descr': '<f8'\n  x\n y", "\\", "1 if else", "{" * 300])
+def test_npz_members_with_a_header_that_is_no_literal(header, tmp_path):
+    path, text = tmp_path / "data.npz", header.encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for key in ("x_train", "y_train", "x_test", "y_test"):
+            archive.writestr(f"{key}.npy", b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text)
     with pytest.raises(DataError, match="not a readable"):
         Npz(path=str(path)).load()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import lzma
 import math
+import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -16,9 +18,11 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split, classes_of, make_split
 from ntkrun.errors import DataError, must_be
 
-# RuntimeError: zipfile's for a method it does not know and for a member that is encrypted
+# RuntimeError: zipfile's for a method it does not know and for a member that is encrypted; TokenError and
+# SyntaxError: numpy's, which reads a header as Python's literals
 UNREADABLE: tuple[type[Exception], ...] = (ValueError, OSError, EOFError, KeyError, RuntimeError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError)
+UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
+UNREADABLE += (tokenize.TokenError, SyntaxError)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
