@@ -160,11 +160,11 @@ class _Streamed(_OfFeatures):
 
     def _solve(self, problem: Streamed, relative: list[float], start: Tensor | None = None) -> list[Linear]:
         digits, shown = -math.log10(self.solver.tolerance), 0.0
-        with progress("regress   ", digits, "digits") as advance:
+        with progress("regress   ", 100, "%") as advance:
 
             def watch(gap: float) -> None:
                 nonlocal shown
-                now = min(digits, -math.log10(max(gap, sys.float_info.min)))
+                now = 100 * min(1.0, -math.log10(max(gap, sys.float_info.min)) / digits)
                 advance(max(0.0, now - shown))
                 shown = max(shown, now)
 
