@@ -15,7 +15,7 @@ from ntkrun.maths.layer.adaptive_head import IMAGES, LANDMARKS
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.threshold import average_both_sides
 from ntkrun.maths.method.base import DTYPES
-from ntkrun.maths.method.images import ImageMethod
+from ntkrun.maths.method.images import ImageMethod, check_images
 from ntkrun.maths.rng import Stream
 
 
@@ -97,6 +97,7 @@ class RandomPatches(ImageMethod):
     def _draw(self, X: Any) -> None:
         shape, q = self.input_shape_, self.filter_size
         me = type(self).__name__
+        check_images(me, shape)
         if min(shape[:2]) < q + self.cells - 1:
             need = f"at least {q + self.cells - 1} x {q + self.cells - 1} pixels"
             raise DataError(must_be("X", me, need, f"{shape[0]} x {shape[1]}", "Use smaller patches."))
