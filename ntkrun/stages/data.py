@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 
+import numpy as np
+
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split
 
@@ -24,4 +26,16 @@ def run(source: DataSource) -> Split:
         shape,
         kind,
     )
+    if shared := overlap(split):
+        log.warning(
+            "data       %d of the %d test rows are training rows too, and the test score counts them",
+            shared,
+            len(split.test.y),
+        )
     return split
+
+
+def overlap(split: Split) -> int:
+    """Return how many test rows have the very bytes of a row of train or valid."""
+    known = {hash(row.tobytes()) for part in (split.train, split.valid) for row in part.x}
+    return int(np.sum([hash(row.tobytes()) in known for row in split.test.x]))

@@ -31,13 +31,18 @@ def plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
         return 5 * 8 * split.n_train**2
     m = method.columns
     # a shard in float32, its file and in float64; the next one
-    return _batch(split, method) + solver.bytes(m, split.classes or 1) + 24 * shard_rows * m
+    return _batch(split, method) + solver.bytes(m, split.classes or 1) + 24 * _rows(split, shard_rows) * m
 
 
 def worker(split: Split, method: Method, shard_rows: int) -> int:
     """Return the bytes of one worker process: the program, the data set, a batch, a shard and its file."""
     data = sum(part.x.nbytes for part in (split.train, split.valid, split.test))
-    return PROCESS_BYTES + data + _batch(split, method) + 8 * shard_rows * method.columns
+    return PROCESS_BYTES + data + _batch(split, method) + 8 * _rows(split, shard_rows) * method.columns
+
+
+def _rows(split: Split, shard_rows: int) -> int:
+    """Return the rows of the largest shard."""
+    return min(shard_rows, max(len(part) for part in (split.train, split.valid, split.test)))
 
 
 def _batch(split: Split, method: Method) -> int:

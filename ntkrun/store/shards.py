@@ -73,7 +73,8 @@ class ShardStore:
             body = document["body"]
             if document["sha256"] != _digest_json(body):
                 return {}
-            return {r["name"]: Receipt(**r) for r in body["shards"]}
+            # a name from elsewhere must not lead out of the folder
+            return {r["name"]: Receipt(**r) for r in body["shards"] if r["name"] == Path(r["name"]).name}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
@@ -105,7 +106,14 @@ class ShardStore:
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         """Return features (rows, m) and labels (rows,) of a checked shard."""
         with h5py.File(io.BytesIO(self.read_bytes(name)), "r") as file:
-            return file["features"][...], file["y"][...]
+            return self._inside(name, file, "features"), self._inside(name, file, "y")
+
+    def _inside(self, name: str, file: h5py.File, key: str) -> np.ndarray:
+        """Return a dataset whose numbers are in the file itself: HDF5 would read any other file it names."""
+        found = file.get(key)
+        if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
+            raise IntegrityError(f"{self.folder / name} has no {key} of its own. Remove it and start again.")
+        return found[...]
 
     def write(
         self, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float

@@ -14,7 +14,7 @@ import time
 
 # nothing below may start a thread before the fork
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
-MODES = {"count": 0, "kill": 1, "fail": 2, "power": 3}
+MODES = {"count": 0, "kill": 1, "fail": 2, "power": 3, "partly": 4}
 
 
 def warm() -> None:

@@ -4,6 +4,7 @@
  *   mode 0: do nothing, only count     mode 1: kill this process with SIGKILL     mode 2: fail with `error`
  *   mode 3: lose power: what no fsync has reached is dropped (error = 0), dropped or kept at random (1) or torn at a
  *           512-byte edge (2), then SIGKILL; renames that no fsync of their folder has reached may be undone
+ *   mode 4: write half of what is asked (error = 0), or be interrupted once (EINTR, of calls that can be)
  *   repeat: fail every call from n on, not only that one (a full disk stays full)
  * Calls: open that creates, write, pwrite, ftruncate, fsync, rename, link, unlink, mkdir, rmdir. */
 #define _GNU_SOURCE
@@ -105,6 +106,8 @@ static int of_fd(int fd, char *path) {
   return below(path);
 }
 
+static __thread int halve = 0;
+
 /* 1 if the call is to fail now, with errno set */
 static int fault(const char *call) { /* a counted call */
   long now = __sync_add_and_fetch(&seen, 1);
@@ -114,8 +117,14 @@ static int fault(const char *call) { /* a counted call */
   if (mode == 3) lose_power(error_code);
   if (mode == 2 && (!strncmp(call, "unlink", 6) || !strcmp(call, "rmdir"))) return 0; /* a full disk can delete */
   if (mode == 2) { errno = error_code; return 1; }
+  if (mode == 4 && !error_code && strstr(call, "write")) halve = 1;
+  if (mode == 4 && error_code && (strstr(call, "write") || strstr(call, "sync") || !strncmp(call, "open", 4))) {
+    errno = error_code;
+    return 1;
+  }
   return 0;
 }
+static size_t part(size_t n) { size_t now = halve && n > 1 ? n / 2 : n; halve = 0; return now; }
 
 #define REAL(type, name, ...) \
   static type (*real)(__VA_ARGS__) = 0; \
@@ -123,9 +132,9 @@ static int fault(const char *call) { /* a counted call */
 #define ON_FD(fd, call) char path[4096]; if (armed && of_fd(fd, path) && fault(call)) return -1
 #define ON_PATH(p, call) if (armed && below(p) && fault(call)) return -1
 
-ssize_t write(int fd, const void *b, size_t n) { REAL(ssize_t, "write", int, const void *, size_t); ON_FD(fd, "write"); if (armed && of_fd(fd, path)) on_write(path); return real(fd, b, n); }
-ssize_t pwrite(int fd, const void *b, size_t n, off_t o) { REAL(ssize_t, "pwrite", int, const void *, size_t, off_t); ON_FD(fd, "pwrite"); if (armed && of_fd(fd, path)) on_write(path); return real(fd, b, n, o); }
-ssize_t pwrite64(int fd, const void *b, size_t n, off64_t o) { REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t); ON_FD(fd, "pwrite64"); if (armed && of_fd(fd, path)) on_write(path); return real(fd, b, n, o); }
+ssize_t write(int fd, const void *b, size_t n) { REAL(ssize_t, "write", int, const void *, size_t); ON_FD(fd, "write"); if (armed && of_fd(fd, path)) on_write(path); return real(fd, b, part(n)); }
+ssize_t pwrite(int fd, const void *b, size_t n, off_t o) { REAL(ssize_t, "pwrite", int, const void *, size_t, off_t); ON_FD(fd, "pwrite"); if (armed && of_fd(fd, path)) on_write(path); return real(fd, b, part(n), o); }
+ssize_t pwrite64(int fd, const void *b, size_t n, off64_t o) { REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t); ON_FD(fd, "pwrite64"); if (armed && of_fd(fd, path)) on_write(path); return real(fd, b, part(n), o); }
 int ftruncate(int fd, off_t n) { REAL(int, "ftruncate", int, off_t); ON_FD(fd, "ftruncate"); return real(fd, n); }
 int ftruncate64(int fd, off64_t n) { REAL(int, "ftruncate64", int, off64_t); ON_FD(fd, "ftruncate64"); return real(fd, n); }
 int fsync(int fd) { REAL(int, "fsync", int); ON_FD(fd, "fsync"); if (armed && of_fd(fd, path)) on_sync(path); return real(fd); }

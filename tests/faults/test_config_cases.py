@@ -36,6 +36,12 @@ CASES = {
     "C21 shard_rows 0": (["shard_rows=0"], 2, "shard_rows of ntkrun must be an integer >= 1. Got 0"),
     "C22 shard_rows beyond the rows": (["shard_rows=100000"], 0, None),
     "C fuzz a number for a group": (["method@x=-1"], 2, "Config group override must be a string"),
+    "C23 no workers": (["executor=process", "executor.workers=0"], 2, "workers of Process must be"),
+    "C24 a hundred thousand workers": (
+        ["executor=process", "executor.workers=100000"],
+        2,
+        "workers of Process must be",
+    ),
     "C25 no such device": (["device=cuda:99"], 5, "device of ntkrun must be one this machine has"),
     "C31 interpolation cycle": (["feature_dim=${degree}", "degree=${feature_dim}"], 2, ""),
     "C32 environment variable that is not set": (
@@ -47,6 +53,9 @@ CASES = {
     "C34b path of 5,000 characters": (["output_dir=" + "x" * 5000], 5, "File name too long"),
     "C34c path with a line end": (['output_dir="{out}/a\\nb"'], 0, None),
     "C34d path with spaces and =": (["output_dir='{out}/a b=c'"], 0, None),
+    "C34e path that is not UTF-8": (["output_dir='{out}/a\udcff'"], 0, None),
+    "C34f path below the home folder": (["output_dir='~/a b'"], 0, None),
+    "C35b experiment name of 300 characters": (["tracking.experiment=" + "n" * 300], 0, None),
     "C35 experiment name with / and ..": (["tracking.experiment='../x/🙂, y'"], 0, None),
     "C36 several at once": (
         ["degree=1", "depth=0", "solver.lambda_min=-1"],
@@ -62,6 +71,7 @@ CASES = {
 def start(tmp_path, capsys, monkeypatch):
     """Start ntkrun in an empty folder; returns code and stderr."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
     out = tmp_path / "out"
 
     def run(words):

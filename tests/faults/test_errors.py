@@ -1,4 +1,4 @@
-"""F1-F6: full disks, failing disks, too few files: one line, an exit code, nothing lost, and then on."""
+"""F1-F5: full disks, failing disks, calls done by halves: one line, an exit code, nothing lost, and then on."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from tests.faults.harness import check_resumed, recorded, stamps, temporaries
+from tests.faults.harness import check_resumed, recorded, stamps, state, temporaries
 from tests.faults.plan import FULL, record
 
 
@@ -41,6 +41,22 @@ def test_every_call_fails_once(toy, error, again):
     assert stopped
     name = errno.errorcode[error] + (" from then on" if again else " once")
     record("F1/F3", f"{name} at call n, n = 1..M", len(every), len(every) == calls)
+
+
+@pytest.mark.parametrize(
+    ("error", "what"), [(0, "half of the bytes written"), (errno.EINTR, "interrupted by a signal")]
+)
+def test_calls_that_do_only_a_part_are_gone_on_with(toy, error, what):
+    """F4: the system may write less than it is asked to, and a signal may come in between; nobody notices."""
+    calls = toy.start(toy.fresh(), mode="count").count
+    every = range(1, calls + 1, calls // (30 if FULL else 2))
+    for at in every:
+        out = toy.fresh()
+        done = toy.start(out, mode="partly", at=at, error=error, repeat=int(error == 0))
+        assert done.code == 0, done.err
+        assert "run folder is complete" not in done.err
+        assert state(out) == toy.oracle
+    record("F4", f"{what} at call n: the same bits, nothing said", len(every))
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")

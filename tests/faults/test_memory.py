@@ -14,7 +14,7 @@ CONFIGS = {
     "sketch 4096": ["method=cntk_sketch", "feature_dim=4096"],
     "sketch 8192": ["method=cntk_sketch", "feature_dim=8192"],
     "sketch 8192, degree 4": ["method=cntk_sketch", "feature_dim=8192", "degree=4", "method.sketch_dim=128"],
-    "sketch 4096, shards of 4096": ["method=cntk_sketch", "feature_dim=4096", "shard_rows=4096"],
+    "rff 4096, shards of 4096": ["method=rff", "feature_dim=4096", "shard_rows=4096", "dataset.n_train=6000"],
     "nystrom 4096": ["method=cntk_nystrom", "feature_dim=4096"],
     "nystrom 8192": ["method=cntk_nystrom", "feature_dim=8192"],
     "patches 8192": ["method=random_patches", "feature_dim=8192", "dataset.preprocess=zca"],
