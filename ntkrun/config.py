@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkrun import checks, datasets, executor
-from ntkrun.errors import ConfigError
+from ntkrun.errors import ConfigError, must_be
 from ntkrun.maths import method as methods
 from ntkrun.redact import redacted
 from ntkrun.studies import STUDIES
@@ -66,6 +66,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     for key in ("output_dir", "device"):
         if not isinstance(record[key], str) or not record[key] or "\0" in str(record[key]):
             problems += checks.choice("ntkrun", key, record[key], ["a non-empty string"])
+    problems += _no_text(record, "")
     if problems:
         raise ConfigError(" ".join(problems))
     torch_device(record["device"])
@@ -89,6 +90,17 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         study_size=record["study_size"],
         record=record | {"tracking": {**record["tracking"], "uri": shown}},
     )
+
+
+def _no_text(value: Any, key: str) -> list[str]:
+    """Return a sentence for every string that no file, terminal or database in UTF-8 could take."""
+    if isinstance(value, dict):
+        return [problem for k, v in value.items() for problem in _no_text(v, f"{key}.{k}".lstrip("."))]
+    if isinstance(value, list):
+        return [problem for v in value for problem in _no_text(v, key)]
+    if isinstance(value, str) and value != value.encode(errors="replace").decode():
+        return [must_be(key, "ntkrun", "text in UTF-8", value, "Rename the file or folder.")]
+    return []
 
 
 def _make(get: Any, section: dict[str, Any], problems: list[str]) -> Any:

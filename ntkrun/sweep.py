@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import time
 import traceback
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Start(Callback):
         """Write sweep.json; an unfinished sweep of the same words is continued in its MLflow run."""
         folder = Path(config.hydra.sweep.dir).absolute()
         words = [redacted(w) for w in (*config.hydra.overrides.task, *config.hydra.overrides.hydra)]
-        record = {"overrides": words, "started": time.time(), "status": "RUNNING"}
+        record = {"overrides": words, "started": time.time(), "status": "RUNNING", "key": uuid.uuid4().hex}
         if config.skip_finished:
             record |= _unfinished(folder.parent, words)
         make_folder(folder / "jobs")
@@ -55,7 +56,7 @@ def _unfinished(sweeps: Path, words: list[str]) -> dict[str, Any]:
         record = read_json(path)
         if record.get("overrides") == words and record.get("status") == "RUNNING":
             write_json(path, {**record, "status": "CONTINUED"})
-            of_mlflow = ("parent_run_id", "tracking_uri", "experiment", "artifacts")
+            of_mlflow = ("key", "parent_run_id", "tracking_uri", "experiment", "artifacts")
             return {k: record[k] for k in of_mlflow if k in record}
     return {}
 

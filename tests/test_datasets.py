@@ -1,3 +1,4 @@
+import copyreg
 import io
 import os
 import pickle
@@ -15,6 +16,7 @@ from ntkrun.datasets.digits import Digits
 from ntkrun.datasets.npz import Npz
 from ntkrun.datasets.split import make_split, stratified_order
 from ntkrun.errors import DataError, NetworkError
+from tests.faults.plan import record
 
 SUBSET = {"n_train": None, "n_test": None, "valid_fraction": 0.25, "split_seed": 0}
 
@@ -211,6 +213,16 @@ def test_damaged_archives_are_refused(small_cifar, tmp_path, damage):
     assert "\n" not in str(caught.value)
     if damage == "label":
         assert "y_train of cifar10 must be in 0..9" in str(caught.value)
+    if damage in CASES:
+        record("X", CASES[damage], 1)
+
+
+CASES = {
+    "short": "X47 a CIFAR batch that is a byte too short",
+    "long": "X48 a CIFAR batch that is a byte too long",
+    "label": "X49 label 10 in a CIFAR batch",
+    "missing": "X62 missing",
+}
 
 
 class Gadget:
@@ -221,16 +233,19 @@ class Gadget:
         return self.call
 
 
-@pytest.mark.parametrize(
-    "gadget",
-    [
-        Gadget(os.system, "touch CANARY"),
-        Gadget(eval, "open('CANARY', 'w')"),
-        Gadget(getattr, "x", "upper"),
-        Gadget(np.load, "x", None, True),
-    ],
-)
-def test_pickles_with_code_are_refused_and_not_run(small_cifar, tmp_path, monkeypatch, gadget):
+GADGETS = {
+    "os.system": Gadget(os.system, "touch CANARY"),
+    "eval": Gadget(eval, "open('CANARY', 'w')"),
+    "getattr": Gadget(getattr, "x", "upper"),
+    "numpy.load with pickles": Gadget(np.load, "x", None, True),
+    "numpy's _reconstruct of another type": Gadget(np.zeros(1).__reduce__()[0], dict, (0,), b"b"),
+    "copyreg": Gadget(copyreg._reconstructor, dict, dict, {}),
+}
+
+
+@pytest.mark.parametrize("name", GADGETS)
+def test_pickles_with_code_are_refused_and_not_run(small_cifar, tmp_path, monkeypatch, name):
+    gadget = GADGETS[name]
     monkeypatch.chdir(tmp_path)
     members = {
         f"cifar-10-batches-py/{n}": pickle.dumps({b"data": gadget, b"labels": []}, 2) for n in small_cifar
@@ -239,6 +254,7 @@ def test_pickles_with_code_are_refused_and_not_run(small_cifar, tmp_path, monkey
     with pytest.raises(DataError, match="is not a CIFAR batch"):
         Cifar10(path=str(pack(tmp_path / "evil.tar.gz", members))).load()
     assert not (tmp_path / "CANARY").exists()
+    record("X", f"X50 {name}", 1)
 
 
 def test_found_archive_with_another_checksum_is_refused_unless_named(small_cifar, tmp_path):

@@ -1,6 +1,10 @@
 import errno
+import hashlib
 import os
+import time
+from dataclasses import replace
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -101,6 +105,56 @@ def test_only_the_damaged_shard_is_computed_again(tmp_path, damage, caplog):
     assert content(tmp_path) == good
     after = stamps(tmp_path)
     assert {k for k in before if before[k] != after[k]} == {"train-00001-of-00003.h5"}
+
+
+def plant(folder, name, make):
+    """Put a file of someone else's in the place of a shard, with a manifest that goes with it."""
+    store, path = ShardStore(folder, {}), folder / name
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        make(file)
+    data = path.read_bytes()
+    sha = hashlib.sha256(data).hexdigest()
+    store.add(replace(store.receipts[name], sha256=sha, bytes=len(data)))
+
+
+ELSEWHERE = {
+    "X52 external storage": lambda f, s: f.create_dataset(
+        "features", (4, 2), "u1", external=[(str(s), 0, 8)]
+    ),
+    "X52 external link": lambda f, s: f.update({"features": h5py.ExternalLink(str(s), "x")}),
+    "X52 soft link to nothing": lambda f, s: f.update({"features": h5py.SoftLink("/nothing")}),
+    "X53 virtual": lambda f, s: f.create_virtual_dataset("features", virtual(s)),
+    "X54 100,000 groups and no data": lambda f, s: [f.create_group(f"g{i}") for i in range(100_000)],
+}
+
+
+def virtual(source):
+    layout = h5py.VirtualLayout((4, 2), "u1")
+    layout[...] = h5py.VirtualSource(str(source), "x", (4, 2))
+    return layout
+
+
+@pytest.mark.parametrize("case", ELSEWHERE)
+def test_a_foreign_shard_cannot_read_another_file(tmp_path, case):
+    features, secret = run(tmp_path / "features"), tmp_path / "secret"
+    secret.write_bytes(b"password")
+    name = features.names["train"][0]
+    plant(features.store.folder, name, lambda file: ELSEWHERE[case](file, secret))
+    begin = time.monotonic()
+    with pytest.raises(IntegrityError, match="has no features of its own"):
+        ShardStore(features.store.folder, {}).read(name)
+    assert time.monotonic() - begin < 5
+    record("X", case, 1)
+
+
+@pytest.mark.parametrize("name", ["../out.h5", "/etc/passwd", "a/../../b.h5", "file:///etc/passwd", ".."])
+def test_a_foreign_manifest_cannot_name_a_file_elsewhere(tmp_path, name):
+    store = run(tmp_path).store
+    store.add(replace(next(iter(store.receipts.values())), name=name))
+    assert name not in ShardStore(store.folder, {}).receipts
+    assert len(ShardStore(store.folder, {}).receipts) == 5
+    record("S13", f"a manifest that names {name}", 1)
 
 
 def test_reading_a_damaged_shard_fails_before_hdf5_sees_it(tmp_path, monkeypatch):

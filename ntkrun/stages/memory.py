@@ -30,8 +30,12 @@ def plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
         # Gram matrix as assembled, centred, shifted and factored, in float64
         return 5 * 8 * split.n_train**2
     m = method.columns
-    # a shard in float32, its file and in float64; the next one
-    return _batch(split, method) + solver.bytes(m, split.classes or 1) + 24 * _rows(split, shard_rows) * m
+    shard = _rows(split, shard_rows) * m
+    featurize = _batch(split, method) + 12 * shard  # the shard and its file, twice while it is written
+    regress = (
+        solver.bytes(m, split.classes or 1) + 20 * shard
+    )  # in both precisions; file and shard of the next
+    return max(featurize, regress)
 
 
 def worker(split: Split, method: Method, shard_rows: int) -> int:

@@ -158,16 +158,26 @@ def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
 
 def _parent(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
     """Return the MLflow run of a sweep, made by whichever job comes first; call it under the store's lock."""
+    from mlflow.entities import Param
+
     record = read_json(sweep / "sweep.json")
     if record.get("parent_run_id") and record.get("tracking_uri") == redacted(tracker.uri):
         return record["parent_run_id"]
+    key = record.get("key", sweep.name)
     tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL", "sweep_folder": str(sweep)}
     start = int(record["started"] * 1000)
-    run = client.create_run(experiment, run_name=f"sweep {sweep.name}", start_time=start, tags=tags)
-    for word in record["overrides"]:
-        key, _, value = word.lstrip("+~").partition("=")
-        name = "".join(c if c.isalnum() or c in "_-./ " else "_" for c in key)
-        client.log_param(run.info.run_id, name, value[:6000])
+    # one that was killed before it could write the run's id down has left the run
+    left = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
+    run = (
+        left[0]
+        if left
+        else client.create_run(
+            experiment, run_name=f"sweep {sweep.name}", start_time=start, tags={**tags, KEY: key}
+        )
+    )
+    words = (word.lstrip("+~").partition("=") for word in record["overrides"])
+    params = {"".join(c if c.isalnum() or c in "_-./ " else "_" for c in k): v[:6000] for k, _, v in words}
+    client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])  # the last word counts
     record |= {
         "parent_run_id": run.info.run_id,
         "tracking_uri": redacted(tracker.uri),

@@ -13,6 +13,7 @@ import copy
 import hashlib
 import io
 import json
+import re
 import stat
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from ntkrun.errors import IntegrityError
 from ntkrun.store.atomic import write_atomic
 
 FORMAT = 1
+NAME = r"[\w-]+\.h5"
 
 
 def content_key(spec: dict[str, Any]) -> str:
@@ -73,8 +75,8 @@ class ShardStore:
             body = document["body"]
             if document["sha256"] != _digest_json(body):
                 return {}
-            # a name from elsewhere must not lead out of the folder
-            return {r["name"]: Receipt(**r) for r in body["shards"] if r["name"] == Path(r["name"]).name}
+            # a name must not lead out of the folder, whoever wrote it
+            return {r["name"]: Receipt(**r) for r in body["shards"] if re.fullmatch(NAME, r["name"])}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 

@@ -53,7 +53,16 @@ CASES = {
     "C34b path of 5,000 characters": (["output_dir=" + "x" * 5000], 5, "File name too long"),
     "C34c path with a line end": (['output_dir="{out}/a\\nb"'], 0, None),
     "C34d path with spaces and =": (["output_dir='{out}/a b=c'"], 0, None),
-    "C34e path that is not UTF-8": (["output_dir='{out}/a\udcff'"], 0, None),
+    "C34e path that is not UTF-8": (
+        ["output_dir='{out}/a\udcff'"],
+        2,
+        "output_dir of ntkrun must be text in UTF-8",
+    ),
+    "C34g data whose name is not UTF-8": (
+        ["dataset=npz", "dataset.path='a\udcff.npz'"],
+        2,
+        "dataset.path of ntkrun must be text in UTF-8",
+    ),
     "C34f path below the home folder": (["output_dir='~/a b'"], 0, None),
     "C35b experiment name of 300 characters": (["tracking.experiment=" + "n" * 300], 0, None),
     "C35 experiment name with / and ..": (["tracking.experiment='../x/🙂, y'"], 0, None),

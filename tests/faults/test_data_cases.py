@@ -20,6 +20,9 @@ def arrays(**changes):
     good = {"x_train": RNG.normal(size=(N, 6, 5, 2)) + y[:, None, None, None], "y_train": y}
     good |= {"x_test": RNG.normal(size=(M, 6, 5, 2)) + t[:, None, None, None], "y_test": t}
     for key, change in changes.items():
+        if change == "train":
+            good |= {k: good[k.replace("test", "train")][:M] for k in ("x_test", "y_test")}
+            continue
         good[key] = change(good[key].copy()) if callable(change) else change
     return good
 
@@ -47,13 +50,23 @@ ARRAYS = {
     "X5 all images black": (both(x=np.zeros_like), None),
     "X6 constant features": (both(x=lambda x: np.ones_like(x) * 3), None),
     "X7 duplicate rows": ({"x_train": lambda x: np.repeat(x[:4], N // 4, 0)}, None),
+    "X8 test rows that are training rows": ({"x_test": "train"}, None),
     "X9 one class only": ({"y_train": np.zeros_like}, "of at least two classes"),
     "X10 class absent from train": ({"y_test": put(0, 2)}, "y_test of bad must be in 0..1"),
     "X11 class absent from test": ({"y_test": np.zeros_like}, None),
     "X12 no rows": ({"x_train": lambda x: x[:0], "y_train": lambda y: y[:0]}, "must be not empty"),
     "X13 one row": ({"x_train": lambda x: x[:1], "y_train": lambda y: y[:1]}, ""),
+    "X14 too few rows to hold some out": (
+        {"x_train": lambda x: x[:2], "y_train": lambda y: y[:2]},
+        "hold out",
+    ),
+    "X15 as many classes as rows": ({"y_train": lambda y: np.arange(N)}, None),
     "X16 fewer rows than columns": ({}, None),
     "X17 label -1": ({"y_train": put(4, -1)}, "must be in 0..1 (row 4 is not). Got -1"),
+    "X18 label as large as the number of classes": (
+        {"y_test": put(3, 2)},
+        "y_test of bad must be in 0..1 (row 3 is not). Got 2",
+    ),
     "X19 label 255 in uint8": ({"y_train": lambda y: put(4, 255)(y.astype(np.uint8))}, "2 is absent"),
     "X20 labels 1.5": ({"y_train": lambda y: y + 0.5}, "integers for classification"),
     "X21 NaN label": ({"y_train": lambda y: put(2, np.nan)(y.astype(float))}, "finite (row 2 is not)"),
@@ -68,6 +81,11 @@ ARRAYS = {
     "X29a complex": ({"x_train": lambda x: x.astype(complex)}, "of a real number type"),
     "X29b dates": ({"x_train": lambda x: x.astype("datetime64[s]")}, "of a real number type"),
     "X29c structured": ({"y_train": lambda y: y.astype([("a", int)])}, "of a real number type"),
+    "X29d boolean": ({"x_train": lambda x: x > 0}, "of a real number type"),
+    "X38 objects, which would be unpickled": (
+        {"x_train": lambda x: np.array([object()] * N)},
+        "not a readable .npz file of plain arrays",
+    ),
     "X30 big-endian and Fortran order": (both(x=lambda x: np.asfortranarray(x.astype(">f8"))), None),
     "X31 1e308": (both(x=lambda x: x / np.abs(x).max() * 1e308), "at most 1e+150 in size"),
     "X32 denormal numbers": (both(x=lambda x: x * 1e-310), None),
@@ -110,6 +128,9 @@ def test_arrays(case, out, tmp_path, capsys):
         (path,) = [p for p in left if p.name == "result.json" and p.parent.parent.name == "runs"]
         result = json.loads(path.read_text())
         assert all(np.isfinite(v) for v in result.values() if isinstance(v, float))
+        # black images are equal too
+        said = f"{M} of the {M} test rows are training rows too" in err
+        assert said == (case[:3] in ("X8 ", "X5 ", "X6 "))
     else:
         assert code == 3, err
         assert message in err

@@ -1,4 +1,4 @@
-"""F1-F5: full disks, failing disks, calls done by halves: one line, an exit code, nothing lost, and then on."""
+"""F1-F5: full disks, failing disks, calls done by halves: one line, an exit code, nothing lost, then on."""
 
 import errno
 import os

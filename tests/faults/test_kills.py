@@ -1,10 +1,11 @@
-"""K1-K6: killed at any instant and before any system call, powered off, interrupted; then started again."""
+"""K1-K6, K10: killed at any instant and before any system call, powered off, interrupted; then again."""
 
 import json
 import random
 import signal
 
 import pytest
+from mlflow.tracking import MlflowClient
 
 from tests.faults import harness
 from tests.faults.harness import check_resumed, check_tracked, recorded, stamps
@@ -91,6 +92,42 @@ def test_kills_during_the_resume(toy):
         check_resumed(toy, out, before, known, toy.start(out))
         finish(toy, out)
     record("K5", "two or five kills in a row, the later ones during the resume", trials)
+
+
+def test_kills_during_a_sweep(toy):
+    """K10: the same sweep again does what is missing, touches nothing finished, and stays one sweep."""
+    rng, trials = random.Random(SEED + 10), count(1, 30)
+    words = ["-m", "seed=0,1,2", "solver.lambda_count=4,5", "skip_finished=true"]
+    length = toy.start(toy.fresh(), *words).seconds
+    cut = 0
+    for _ in range(trials):
+        out = toy.fresh()
+        first = toy.start(out, *words, after=rng.uniform(0.2 * length, 0.9 * length))
+        finished = {
+            p.parent: (p.parent / "result.json").stat().st_mtime_ns
+            for p in out.glob("runs/*/status.json")
+            if json.loads(p.read_text())["status"] == "FINISHED"
+        }
+        cut += first.code == -signal.SIGKILL and 0 < len(finished) < 6
+        assert toy.ask(["sync", out]).code == 0
+        again = toy.start(out, *words)
+        assert again.code == 0, again.err
+        assert f"{6 - len(finished)} ok" in again.out
+        assert all((p / "result.json").stat().st_mtime_ns == at for p, at in finished.items())
+        assert len(list(out.glob("runs/*/result.json"))) == 6
+        assert toy.ask(["sync", out]).code == 0
+        client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
+        runs = client.search_runs([client.get_experiment_by_name("ntkrun").experiment_id])
+        parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
+        assert len(parents) == 1
+        assert len(runs) == 7
+        assert {r.info.status for r in runs} == {"FINISHED"}
+    assert cut
+    record(
+        "K10",
+        "SIGKILL in a sweep of six jobs, then the same sweep: what is missing, under one parent",
+        trials,
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,12 @@ CONFIGS = {
     "sketch 4096": ["method=cntk_sketch", "feature_dim=4096"],
     "sketch 8192": ["method=cntk_sketch", "feature_dim=8192"],
     "sketch 8192, degree 4": ["method=cntk_sketch", "feature_dim=8192", "degree=4", "method.sketch_dim=128"],
-    "rff 4096, shards of 4096": ["method=rff", "feature_dim=4096", "shard_rows=4096", "dataset.n_train=6000"],
+    "rff 4096, shards of 4096": [
+        "method=rff",
+        "feature_dim=4096",
+        "shard_rows=4096",
+        "dataset.n_train=15000",
+    ],
     "nystrom 4096": ["method=cntk_nystrom", "feature_dim=4096"],
     "nystrom 8192": ["method=cntk_nystrom", "feature_dim=8192"],
     "patches 8192": ["method=random_patches", "feature_dim=8192", "dataset.preprocess=zca"],
@@ -34,8 +39,14 @@ FEW = ["sketch 1024"]
     "case", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
 )
 def test_planned_memory_is_what_is_used(case, cifar_archive, tmp_path):
-    words = ["dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=600", "dataset.n_test=100"]
-    words += ["baseline=none", "solver.lambda_count=1", *CONFIGS[case], f"output_dir={tmp_path}"]
+    words = ["dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=2500", "dataset.n_test=100"]
+    words += [
+        "shard_rows=512",
+        "baseline=none",
+        "solver.lambda_count=1",
+        *CONFIGS[case],
+        f"output_dir={tmp_path}",
+    ]
     words.append("tracking.uri=sqlite:///:memory:")
     done = subprocess.run([sys.executable, "-m", "ntkrun", *words], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -55,23 +55,26 @@ class NormalEquations:
 
     def add(self, z: Tensor, y: Tensor) -> None:
         """Add a batch of features z (n, m) and targets y (n, k)."""
-        z = z.to(torch.float64)
-        y = y.to(z)
-        mean_z, mean_y, rows = z.mean(0), y.mean(0), len(z)
+        rows, y = len(z), y.to(torch.float64)
+        # one copy in float64, centred where it lies, with room for a row more
+        centred = z.new_empty((rows + 1, z.shape[1]), dtype=torch.float64)
+        centred[:rows] = z
+        mean_z, mean_y = centred[:rows].mean(0), y.mean(0)
         if self.n == 0:
             m, k = z.shape[1], y.shape[1]
-            self.gram, self.cross = z.new_zeros(m, m), z.new_zeros(m, k)
+            self.gram, self.cross = centred.new_zeros(m, m), centred.new_zeros(m, k)
             self.mean_z, self.mean_y = torch.zeros_like(mean_z), torch.zeros_like(mean_y)
             self.square_y = torch.zeros_like(mean_y)
         # moving both means to the common one adds a rank-one term: it rides along as one more row
         step_z, step_y = mean_z - self.mean_z, mean_y - self.mean_y
         weight = (self.n * rows / (self.n + rows)) ** 0.5
-        z = torch.cat([z - mean_z, weight * step_z[None]])
+        centred[:rows] -= mean_z
+        centred[rows] = weight * step_z
         y = torch.cat([y - mean_y, weight * step_y[None]])
         for start in range(0, z.shape[1], BLOCK):
             stop = start + BLOCK
-            self.gram[start:, start:stop].addmm_(z[:, start:].T, z[:, start:stop])
-        self.cross.addmm_(z.T, y)
+            self.gram[start:, start:stop].addmm_(centred[:, start:].T, centred[:, start:stop])
+        self.cross.addmm_(centred.T, y)
         self.square_y += y.square().sum(0)
         self.n += rows
         self.mean_z += step_z * (rows / self.n)
