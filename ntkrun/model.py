@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
 from ntkrun.datasets.split import Part
-from ntkrun.errors import DataError, IntegrityError, must_be
+from ntkrun.errors import DataError, IntegrityError, NtkrunError, must_be
 from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
@@ -116,6 +116,16 @@ class Model:
             data = (folder / ARRAYS).read_bytes()
         except (OSError, ValueError) as error:
             raise DataError(f"{folder} holds no model: {error}.") from error
+        try:
+            return cls._restored(folder, record, data, device)
+        except NtkrunError:
+            raise
+        # a record from elsewhere may lack anything; arrays in it that hold objects are not unpickled
+        except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
+            raise DataError(f"{folder} holds no model: {type(error).__name__}: {error}.") from error
+
+    @classmethod
+    def _restored(cls, folder: Path, record: Any, data: bytes, device: str) -> Model:
         if hashlib.sha256(data).hexdigest() != record["sha256"]:
             raise IntegrityError(f"{folder / ARRAYS} is not the file that was saved. Get it anew.")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:

@@ -1,5 +1,6 @@
 """A run's model by itself: the run's own predictions, through ntkrun, through MLflow, over HTTP."""
 
+import hashlib
 import json
 import os
 import signal
@@ -15,9 +16,10 @@ import pytest
 
 from ntkrun import cli
 from ntkrun.datasets.cifar10 import Cifar10
-from ntkrun.errors import DataError, IntegrityError
+from ntkrun.errors import ConfigError, DataError, IntegrityError
 from ntkrun.model import Model
 from ntkrun.stages import score
+from tests.faults.plan import record
 
 
 @pytest.fixture
@@ -105,6 +107,45 @@ def test_a_damaged_model_is_not_used(trained):
         Model.load(folder / "model")
     with pytest.raises(DataError, match="holds no model"):
         Model.load(folder / "figures")
+
+
+class Gadget:
+    def __reduce__(self):
+        return os.mkdir, ("CANARY",)
+
+
+def foreign(folder, changes, **arrays):
+    """Change a saved model as its owner could: with the checksum that goes with it."""
+    path, changed = folder / "model.npz", json.loads((folder / "model.json").read_text())
+    with np.load(path) as file:
+        np.savez(path, **{**dict(file), **arrays})
+    changed |= {"sha256": hashlib.sha256(path.read_bytes()).hexdigest()} | changes
+    (folder / "model.json").write_text(json.dumps({k: v for k, v in changed.items() if v is not None}))
+
+
+FOREIGN = {
+    "objects in it": ({}, {"weight": np.array([Gadget()], object)}, DataError),
+    "a method by importable name": (
+        {"method": {"name": "os.system", "command": "mkdir CANARY"}},
+        {},
+        ConfigError,
+    ),
+    "a parameter that is code": ({"method": {"name": "rff", "_target_": "os.mkdir"}}, {}, DataError),
+    "no method": ({"method": None}, {}, DataError),
+    "a preprocessing by importable name": ({"preprocess": "os.mkdir"}, {}, DataError),
+}
+
+
+@pytest.mark.parametrize("case", FOREIGN)
+def test_a_model_from_someone_else_runs_nothing(trained, case, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder, _ = trained("method=rff")
+    changes, arrays, error = FOREIGN[case]
+    foreign(folder / "model", changes, **arrays)
+    with pytest.raises(error):
+        Model.load(folder / "model")
+    assert not (tmp_path / "CANARY").exists()
+    record("S9", f"a foreign model: {case}", 1)
 
 
 @pytest.mark.slow

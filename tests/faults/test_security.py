@@ -125,6 +125,24 @@ def test_a_whole_run_unpickles_nothing_and_connects_to_nothing(tmp_path):
     )
 
 
+def test_what_lies_in_the_current_folder_is_not_imported(tmp_path):
+    for name in ("hydra_plugins", "hydra_plugins/evil", "ntkrun", "conf"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("open('CANARY', 'w')")
+    for name in ("hydra_plugins/evil.py", "sitecustomize.py", "torch.py"):
+        (tmp_path / name).write_text("open('CANARY', 'w')")
+    (tmp_path / ".env").write_text("MLFLOW_TRACKING_URI=http://127.0.0.1:9\n")
+    (tmp_path / "conf" / "config.yaml").write_text("depth: 7\n")
+    program = Path(sys.executable).with_name("ntkrun")
+    env = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    command = [str(program), *TINY, f"output_dir={tmp_path / 'out'}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env)
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "CANARY").exists()
+    assert f"in sqlite:///{tmp_path / 'out' / 'mlflow.db'}" in done.stdout
+    record("S2", "plugins, modules, .env and conf in the current folder: not looked at", 7)
+
+
 def test_links_are_not_followed_out(tmp_path, capsys):
     out, secret = tmp_path / "out", tmp_path / "secret.txt"
     secret.write_text("private")
