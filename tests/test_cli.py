@@ -5,6 +5,7 @@ import time
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ntkrun import cli
@@ -102,6 +103,30 @@ def test_exact_method_runs_through_the_same_road(ntkrun):
     code, _, err = ntkrun("method=exact_cntk", *TINY)
     assert code == 0, err
     assert results(ntkrun.out)[0]["test/accuracy"] > 0.6
+
+
+@pytest.mark.parametrize("method", ["cntk_sketch", "cntk_nystrom", "random_patches", "exact_cntk"])
+def test_rows_are_cut_into_images(ntkrun, tiny_npz, tmp_path, method):
+    with np.load(tiny_npz) as file:
+        arrays = {k: v.reshape(len(v), -1) if k[0] == "x" else v for k, v in file.items()}
+    np.savez(tmp_path / "rows.npz", **arrays)
+    feature_dim = [] if method.startswith("exact") else ["feature_dim=64"]
+    words = ["dataset=npz", f"method={method}", "baseline=none", *feature_dim]
+    scores = []
+    for more in (
+        [f"dataset.path={tmp_path / 'rows.npz'}", "method.image_shape=[7,6,2]"],
+        [f"dataset.path={tiny_npz}"],
+    ):
+        code, _, err = ntkrun(*words, *more)
+        assert code == 0, err
+        newest = max(ntkrun.out.glob("runs/*/result.json"), key=lambda p: p.stat().st_mtime_ns)
+        scores.append(json.loads(newest.read_text())["test/accuracy"])
+    assert scores[0] > 0.8
+    # columns of rows are standardised one by one, not channel by channel
+    assert abs(scores[0] - scores[1]) < 0.15
+    code, _, err = ntkrun(*words, f"dataset.path={tmp_path / 'rows.npz'}", "method.image_shape=[7,6,1]")
+    assert code == 3
+    assert "rows of 42 numbers for image_shape=(7, 6, 1). Got 'rows of 84'" in err
 
 
 def test_sweep_makes_a_run_each_and_a_failing_job_does_not_stop_the_others(ntkrun):

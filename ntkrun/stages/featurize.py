@@ -112,9 +112,8 @@ def prepare(
     """Return the work with its method fitted; an error here has not left anything behind."""
     if isinstance(method, ImageMethod) and method.image_shape is None:
         check_images(type(method).__name__, split.train.x.shape[1:])
-    work = Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
     memory.check(split, method, shard_rows, solver, executor)
-    return work
+    return Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
 
 
 def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor) -> Features:

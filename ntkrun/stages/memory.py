@@ -29,7 +29,7 @@ def plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
     if method.kind == "kernel":
         # Gram matrix as assembled, centred, shifted and factored, in float64
         return 5 * 8 * split.n_train**2
-    m = method.columns
+    m = _columns(split, method)
     shard = _rows(split, shard_rows) * m
     featurize = _batch(split, method) + 12 * shard  # the shard and its file, twice while it is written
     regress = (
@@ -41,7 +41,9 @@ def plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
 def worker(split: Split, method: Method, shard_rows: int) -> int:
     """Return the bytes of one worker process: the program, the data set, a batch, a shard and its file."""
     data = sum(part.x.nbytes for part in (split.train, split.valid, split.test))
-    return PROCESS_BYTES + data + _batch(split, method) + 8 * _rows(split, shard_rows) * method.columns
+    return (
+        PROCESS_BYTES + data + _batch(split, method) + 8 * _rows(split, shard_rows) * _columns(split, method)
+    )
 
 
 def _rows(split: Split, shard_rows: int) -> int:
@@ -50,4 +52,8 @@ def _rows(split: Split, shard_rows: int) -> int:
 
 
 def _batch(split: Split, method: Method) -> int:
-    return max(BATCH_BYTES, method.bytes_per_row(split.train.x.shape[1:]))
+    return max(BATCH_BYTES, method.bytes_per_row(method.shape_of(split.train.x.shape[1:])))
+
+
+def _columns(split: Split, method: Method) -> int:
+    return split.n_train if method.kind == "kernel" else method.columns_for(split.train.x.shape[1:])

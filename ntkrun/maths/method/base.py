@@ -122,7 +122,15 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Columns of the features, after fit."""
         if self.kind == "kernel":
             return len(self.X_fit_)
-        return self._asked or int(np.prod(self.input_shape_))
+        return self.columns_for(self.input_shape_)
+
+    def columns_for(self, shape: Sequence[int]) -> int:
+        """Return the columns of the features of rows shaped `shape`, before fit; not for kernels."""
+        return self._asked or int(np.prod(shape))
+
+    def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return the shape in which a row shaped `shape` is worked on; DataError where it does not fit."""
+        return tuple(shape)
 
     @property
     def fewest(self) -> int:

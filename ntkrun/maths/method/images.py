@@ -29,14 +29,17 @@ class ImageMethod(Method):
         return out
 
     def _shaped(self, rows: Tensor) -> Tensor:
-        """Return rows (n, d) as images of `image_shape`, by default as signals (1, d, 1)."""
-        if rows.ndim != 2:
-            return rows
-        shape = tuple(self.image_shape or (1, rows.shape[1], 1))
-        if math.prod(shape) != rows.shape[1]:
-            need = f"rows of {math.prod(shape)} numbers for image_shape={shape}"
-            raise DataError(must_be("X", type(self).__name__, need, f"rows of {rows.shape[1]}"))
-        return rows.reshape(len(rows), *shape)
+        return rows.reshape(len(rows), *self.shape_of(rows.shape[1:]))
+
+    def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Return `image_shape` for rows (d,), by default that of signals (1, d, 1)."""
+        if len(shape) != 1:
+            return tuple(shape)
+        image = tuple(self.image_shape or (1, shape[0], 1))
+        if math.prod(image) != shape[0]:
+            need = f"rows of {math.prod(image)} numbers for image_shape={image}"
+            raise DataError(must_be("X", type(self).__name__, need, f"rows of {shape[0]}"))
+        return image
 
 
 class NetworkMethod(ImageMethod):
