@@ -48,10 +48,13 @@ def launch(words: list[str]) -> int:
             from ntkrun.yamlcheck import check_folder
 
             check_folder(Path(joined or value))
-    sys.argv = ["ntkrun", *words]
     # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    job()
+    mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
+    try:
+        job()
+    finally:
+        sys.argv = mine
     if raised:
         raise raised[0]
     if sweep := sys.modules.get("ntkrun.sweep"):

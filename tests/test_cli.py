@@ -18,9 +18,11 @@ def results(folder):
     return [json.loads(p.read_text()) for p in sorted(folder.glob("runs/*/result.json"))]
 
 
-def test_a_run_writes_folder_and_mlflow(ntkrun):
+def test_a_run_writes_folder_and_mlflow(ntkrun, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["mine", "and mine"])  # a caller's own words stay his
     code, out, err = ntkrun(*TINY)
     assert code == 0, err
+    assert sys.argv == ["mine", "and mine"]
     (result,) = results(ntkrun.out)
     assert f"test accuracy {result['test/accuracy']:.4f}" in out
     for key in (
