@@ -89,11 +89,11 @@ MUTANTS = {
         ["tests/faults/test_concurrency.py", KILLS],
     ),
     "M11": (
-        "labels of another shard's rows",
-        FEATURIZE,
-        "split.labels(part)[start:stop]",
-        "split.labels(part)[: stop - start]",
-        [STORE, "tests/test_pinned.py"],
+        "sums added up in the order of arrival",
+        "ntkrun/stages/regress.py",
+        "            early[number] = sums\n",
+        "            self.equations.merge(sums)\n",
+        ["tests/test_executor.py"],
     ),
     "M12": (
         "a failing tracker says nothing",
@@ -117,6 +117,14 @@ MUTANTS = {
         "            for member in tar:\n",
         "            tar.extractall(path.parent)\n            for member in tar:\n",
         ["tests/test_contract.py", "tests/faults/test_archives.py"],
+    ),
+    # beside the plan
+    "M15": (
+        "labels of another shard's rows",
+        FEATURIZE,
+        "split.labels(part)[start:stop]",
+        "split.labels(part)[: stop - start]",
+        [STORE, "tests/test_pinned.py"],
     ),
 }
 

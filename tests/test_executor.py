@@ -9,10 +9,14 @@ import pytest
 import torch
 
 from ntkrun import cli, executor
+from ntkrun.datasets.digits import Digits
 from ntkrun.errors import ConfigError, DataError, MachineError
 from ntkrun.executor.base import Serial, die_with_parent
 from ntkrun.executor.shared import Shared
+from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.ridge.normal import NormalEquations
+from ntkrun.stages import featurize, regress
+from ntkrun.stages.solver import Ridge
 from tests.faults.harness import shards
 
 
@@ -125,6 +129,30 @@ def test_a_dask_cluster_that_is_not_there(monkeypatch):
         pytest.raises(MachineError, match=":9 could"),
     ):
         list(workers.run(square, [("a", 1)]))
+
+
+class Backwards(Serial):
+    """Hands results over in the order that suits no sum."""
+
+    elsewhere = True
+
+    def run(self, function, tasks):
+        yield from reversed(list(super().run(function, tasks)))
+
+
+def test_the_order_in_which_tasks_end_is_not_seen(tmp_path):
+    split = Digits(n_train=400, n_test=60).load()
+    work = featurize.prepare(split, CNTKSketch(64, depth=2), 40, Ridge(), Serial())
+    features = [
+        featurize.compute(work, tmp_path / "forth" / "features", 40, Serial()),
+        featurize.compute(work, tmp_path / "back" / "features", 40, Backwards()),
+    ]
+    assert shards(tmp_path / "forth") == shards(tmp_path / "back") != {}
+    assert len(features[0].groups("train")) > 3
+    forth, back = (
+        regress.run(f, 10, Ridge(), e) for f, e in zip(features, (Serial(), Backwards()), strict=True)
+    )
+    assert torch.equal(forth.predictor.weight, back.predictor.weight)
 
 
 def test_sums_of_groups_are_the_sums_of_all_rows():
