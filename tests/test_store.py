@@ -15,7 +15,7 @@ from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.method.exact_cntk import ExactCNTK
 from ntkrun.stages import featurize
 from ntkrun.store import atomic
-from ntkrun.store.shards import ShardStore, content_key
+from ntkrun.store.shards import ShardStore, content_key, write_shard
 from tests.faults.plan import record
 
 SPLIT = Digits(n_train=100, n_test=30).load()
@@ -105,6 +105,20 @@ def test_only_the_damaged_shard_is_computed_again(tmp_path, damage, caplog):
     assert content(tmp_path) == good
     after = stamps(tmp_path)
     assert {k for k in before if before[k] != after[k]} == {"train-00001-of-00003.h5"}
+
+
+def test_the_bytes_of_a_shard_do_not_depend_on_when_h5py_lets_go_of_it(tmp_path, monkeypatch):
+    x, y = np.random.default_rng(0).normal(size=(20, 64)).astype(np.float32), np.arange(20)
+    kept, real = [], h5py.File.create_dataset
+
+    def keep(*arguments, **options):
+        kept.append(real(*arguments, **options))
+        return kept[-1]
+
+    first = write_shard(tmp_path, "a.h5", "train", 0, x, y, 0.0)
+    monkeypatch.setattr(h5py.File, "create_dataset", keep)  # as another thread's lock can bring about
+    assert write_shard(tmp_path, "b.h5", "train", 0, x, y, 0.0).sha256 == first.sha256
+    assert kept
 
 
 def plant(folder, name, make):

@@ -153,6 +153,7 @@ def write_shard(
             file.create_dataset(
                 key, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True, track_times=False
             )
+            file.flush()  # now, not when h5py lets go of the dataset, which other threads can put off
     data = buffer.getvalue()
     write_atomic(folder / name, data)
     sha = hashlib.sha256(data).hexdigest()
