@@ -30,7 +30,7 @@ test: $(STAMP) ## the test suite
 test-all: $(STAMP) ## the suite with its slow part
 	$(BIN)/pytest -m "" $(ARGS)
 
-test-faults: $(STAMP) ## all kills, errors, damages and bad inputs of tests/faults; three hours
+test-faults: $(STAMP) ## all kills, errors, damages and bad inputs of tests/faults; four hours
 	rm -f outputs/faults.jsonl; mkdir -p outputs
 	NTKRUN_FAULTS=full NTKRUN_FAULTS_RECORD=$(CURDIR)/outputs/faults.jsonl $(BIN)/pytest -m "" --timeout 7200 tests/faults tests/test_store.py tests/test_report.py tests/test_commands.py tests/test_datasets.py tests/test_model.py $(ARGS)
 	NTKRUN_FAULTS=full NTKRUN_FAULTS_RECORD=$(CURDIR)/outputs/faults.jsonl $(BIN)/python -m scripts.mutants

@@ -13,11 +13,11 @@ import argparse
 import sys
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ntkrun.errors import DataError, NtkrunError
 from ntkrun.maths import metrics
+from ntkrun.model import Model
 from ntkrun.store import runs
 from ntkrun.store.shards import ShardStore
 
@@ -32,18 +32,16 @@ def objective(folder: Path) -> tuple[str, float]:
     if result.get("kind") != "features":
         raise DataError(f"{folder} must be a finished run with features.")
     store = ShardStore(folder.parent.parent / "features" / result["features_key"], {})
-    with np.load(folder / "model" / "model.npz") as arrays:
-        weight, bias = (torch.from_numpy(arrays[key]) for key in ("weight", "bias"))
-    classes = None if "test/mse" in result else weight.shape[1]
+    model = Model.load(folder / "model", "cpu")
+    fit, classes = model.predictor, model.class_names and len(model.class_names)
     total, n = 0.0, 0
     for name, receipt in sorted(store.receipts.items()):
         if receipt.part != "test":
             x, labels = store.read(name)
-            residual = torch.from_numpy(x).to(weight) @ weight + bias
-            residual -= metrics.targets(torch.from_numpy(labels), classes)
+            residual = fit.predict(torch.from_numpy(x)) - metrics.targets(torch.from_numpy(labels), classes)
             total, n = total + float(residual.square().sum()), n + len(x)
-    penalty = result["lambda"] * float(weight.square().sum())
-    return f"{result['features_key']}, lambda {result['lambda']:.6e}", total / n + penalty
+    penalty = fit.lam * float(fit.weight.square().sum())
+    return f"{result['features_key']}, lambda {fit.lam:.6e}", total / n + penalty
 
 
 def main(words: list[str]) -> int:
