@@ -103,13 +103,13 @@ def test_kills_during_a_sweep(toy):
     for _ in range(trials):
         out = toy.fresh()
         first = toy.start(out, *words, after=rng.uniform(0.2 * length, 0.9 * length))
+        assert toy.ask(["sync", out]).code == 0  # what was finished and not yet published
         finished = {
             p.parent: (p.parent / "result.json").stat().st_mtime_ns
             for p in out.glob("runs/*/status.json")
             if json.loads(p.read_text())["status"] == "FINISHED"
         }
         cut += first.code == -signal.SIGKILL and 0 < len(finished) < 6
-        assert toy.ask(["sync", out]).code == 0
         again = toy.start(out, *words)
         assert again.code == 0, again.err
         assert f"{6 - len(finished)} ok" in again.out
