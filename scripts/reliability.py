@@ -27,10 +27,11 @@ TAIL = """
 ## Not tried
 
 * A plug that is really pulled, NFS and Lustre: power loss is simulated, locks are tried on a local disk.
-* HDF5's own parser on hostile bytes: a shard's checksum stands before it, which accidents do not pass, but
-  somebody who can write shard and manifest does.
-* MLflow's server under attack (wrong hosts, huge bodies): it is MLflow's, on 127.0.0.1.
-* A limit on processor time; locks left by another host (the system's locks die with their holder).
+* HDF5's own parser on hostile bytes (D10): a shard's checksum stands before it, which accidents do not pass,
+  but somebody who can write shard and manifest does.
+* MLflow's server under attack (S7): it is MLflow's, on 127.0.0.1.
+* A limit on processor time (L4); many writers in one database (P4: ours take turns); locks left by
+  another host (the system's locks die with their holder).
 """
 
 
