@@ -70,6 +70,7 @@ def test_a_lost_worker_costs_its_task_a_second_try_and_no_more(tmp_path):
         assert dict(workers.run(dies, tasks)) == {i: f"t{i}" for i in range(5)}
 
 
+@pytest.mark.slow
 def test_a_task_that_always_takes_its_worker_along_is_named(tmp_path):
     tasks = [(f"t{i}", tmp_path, 99 if i == 1 else 0) for i in range(3)]
     with executor.get("process")(workers=2) as workers, pytest.raises(MachineError, match="t1 has lost"):
@@ -198,6 +199,7 @@ def test_an_unknown_executor_is_refused():
         executor.get("ray")
 
 
+@pytest.mark.slow
 def test_two_levels_of_processes_are_warned_of(tmp_path, capsys):
     words = ["-m", "seed=0,1", "executor=process", "executor.workers=1", "hydra/launcher=joblib"]
     words += ["hydra.launcher.n_jobs=1", "dataset.n_train=100", "dataset.n_test=20", "feature_dim=32"]

@@ -87,6 +87,7 @@ def rows(page):
     return [re.findall(r"<td[^>]*>(.*?)</td>", line)[:4] for line in lines]
 
 
+@pytest.mark.slow  # K10 of tests/faults stays
 def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
     words = ["-m", "method=ntk_sketch,rff", "feature_dim=48,64", "seed=0,1,2", "skip_finished=true", *TINY]
     command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={ntkrun.out}"]

@@ -23,7 +23,7 @@ def one_line(first):
 
 @pytest.mark.parametrize(
     ("error", "again"),
-    [(errno.ENOSPC, 1), (errno.EIO, 0), (errno.EIO, 1), (errno.EDQUOT, 1)],
+    [(errno.ENOSPC, 1), (errno.EIO, 0), (errno.EIO, 1), (errno.EDQUOT, 1)][: 4 if FULL else 2],
     ids=lambda value: errno.errorcode.get(value, str(value)) if value > 1 else f"repeat{value}",
 )
 def test_every_call_fails_once(toy, error, again):
@@ -44,7 +44,8 @@ def test_every_call_fails_once(toy, error, again):
 
 
 @pytest.mark.parametrize(
-    ("error", "what"), [(0, "half of the bytes written"), (errno.EINTR, "interrupted by a signal")]
+    ("error", "what"),
+    [(0, "half of the bytes written"), (errno.EINTR, "interrupted by a signal")][: 2 if FULL else 1],
 )
 def test_calls_that_do_only_a_part_are_gone_on_with(toy, error, what):
     """F4: the system may write less than it is asked to, and a signal may come in between; nobody notices."""

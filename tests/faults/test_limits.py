@@ -69,6 +69,7 @@ def test_many_runs_in_one_process_do_not_pile_up(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_long_paths(tmp_path):
     out = tmp_path / ("p" * 250)
     done = program([*TINY, f"output_dir={out}"])
@@ -78,6 +79,7 @@ def test_long_paths(tmp_path):
     record("L9", "a folder whose name has 250 characters", 1)
 
 
+@pytest.mark.slow
 def test_a_deep_network_on_a_small_stack(tmp_path):
     words = [*TINY, "depth=50", "method=ntk_sketch", f"output_dir={tmp_path}"]
     done = program(words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_STACK, (1 << 20, 1 << 20)))
