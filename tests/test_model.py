@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -115,7 +116,7 @@ class Gadget:
 
 
 def foreign(folder, changes, **arrays):
-    """Change a saved model as its owner could: with the checksum that goes with it."""
+    """Change the model in `folder` as its owner could: with the checksum that goes with it."""
     path, changed = folder / "model.npz", json.loads((folder / "model.json").read_text())
     with np.load(path) as file:
         np.savez(path, **{**dict(file), **arrays})
@@ -136,16 +137,16 @@ FOREIGN = {
 }
 
 
-@pytest.mark.parametrize("case", FOREIGN)
-def test_a_model_from_someone_else_runs_nothing(trained, case, tmp_path, monkeypatch):
+def test_a_model_from_someone_else_runs_nothing(trained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder, _ = trained("method=rff")
-    changes, arrays, error = FOREIGN[case]
-    foreign(folder / "model", changes, **arrays)
-    with pytest.raises(error):
-        Model.load(folder / "model")
-    assert not (tmp_path / "CANARY").exists()
-    record("S9", f"a foreign model: {case}", 1)
+    for case, (changes, arrays, error) in FOREIGN.items():
+        copy = shutil.copytree(folder / "model", tmp_path / case)
+        foreign(copy, changes, **arrays)
+        with pytest.raises(error):
+            Model.load(copy)
+        assert not (tmp_path / "CANARY").exists()
+        record("S9", f"a foreign model: {case}", 1)
 
 
 @pytest.mark.slow

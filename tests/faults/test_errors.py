@@ -23,7 +23,7 @@ def one_line(first):
 
 @pytest.mark.parametrize(
     ("error", "again"),
-    [(errno.ENOSPC, 1), (errno.EIO, 0), (errno.EIO, 1), (errno.EDQUOT, 1)][: 4 if FULL else 2],
+    [(errno.ENOSPC, 1), (errno.EIO, 0), (errno.EIO, 1), (errno.EDQUOT, 1)][: 4 if FULL else 1],
     ids=lambda value: errno.errorcode.get(value, str(value)) if value > 1 else f"repeat{value}",
 )
 def test_every_call_fails_once(toy, error, again):

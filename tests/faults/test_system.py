@@ -29,7 +29,8 @@ def one_line(done, code):
     assert sum(line.startswith("ntkrun: ") for line in done.stderr.splitlines()) == 1
 
 
-@pytest.mark.parametrize("limit", [1 << 10, 16 << 10] if FULL else [16 << 10])
+@pytest.mark.slow
+@pytest.mark.parametrize("limit", [1 << 10, 16 << 10])
 def test_files_may_not_be_large(toy, limit):
     out = toy.fresh()
     (out / "mlflow.db").unlink()  # larger than the limit, and not what this is about
@@ -45,7 +46,7 @@ def test_files_may_not_be_large(toy, limit):
 
 
 @pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv of util-linux is not here")
-@pytest.mark.parametrize("what", ["output_dir", "features", "runs"])
+@pytest.mark.parametrize("what", ["output_dir", "features", "runs"] if FULL else ["runs"])
 def test_folders_that_may_not_be_written(toy, what, tmp_path):
     out = tmp_path / "out"
     folder = out if what == "output_dir" else out / what
@@ -101,7 +102,7 @@ def test_a_file_in_place_of_a_folder(toy, name):
     record("F7", f"{name} is a file", 1)
 
 
-@pytest.mark.parametrize("when", [0, 1 << 31, 5_000_000_000])
+@pytest.mark.parametrize("when", [0, 1 << 31, 5_000_000_000] if FULL else [0])
 def test_times_of_files_decide_nothing(toy, when):
     out = toy.fresh()
     assert toy.start(out).code == 0
