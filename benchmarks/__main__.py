@@ -24,7 +24,7 @@ def main(words: list[str]) -> int:
     if unknown := [name for name in chosen if name not in NAMES]:
         print(f"benchmarks: {', '.join(unknown)} must be one of {', '.join(NAMES)}.", file=sys.stderr)
         return 2
-    machine.tune_allocator()
+    machine.tune()
     out = Path(options["out"])
     print(about := machine_line(), flush=True)
     for name in chosen:

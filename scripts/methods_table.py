@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ from ntkrun.stages.solver import Ridge
 
 # one decade a step: the solver's time is not what is compared here
 SOLVER = Ridge(lambda_min=1e-7, lambda_max=1e-1, lambda_count=7)
-SHARED = [
+SHARED: list[tuple[str, dict[str, Any]]] = [
     ("ntk_random_features", {"depth": 2}),
     ("ntk_random_features", {"depth": 2, "sampling": "leverage_exact"}),
     ("ntk_sketch", {"depth": 2}),
@@ -33,7 +34,7 @@ SHARED = [
     ("grad_rf", {"depth": 2}),
     ("rff", {}),
 ]
-EXACT = [("exact_ntk", {"depth": 2}), ("raw", {})]
+EXACT: list[tuple[str, dict[str, Any]]] = [("exact_ntk", {"depth": 2}), ("raw", {})]
 
 
 def measure(split, name: str, options: dict, folder: Path) -> dict[str, float]:
@@ -83,7 +84,7 @@ def main(words: list[str]) -> None:
         "out": "docs/results",
     }
     options |= dict(word.split("=") for word in words)
-    machine.tune_allocator()
+    machine.tune()
     seeds, dims = int(options["seeds"]), [int(d) for d in options["dims"].split(",")]
     path = Path(options["data_dir"]) / "protein.csv.gz"
     about = machine.describe()

@@ -33,7 +33,7 @@ def objective(folder: Path) -> tuple[str, float]:
         raise DataError(f"{folder} must be a finished run with features.")
     store = ShardStore(folder.parent.parent / "features" / result["features_key"], {})
     model = Model.load(folder / "model", "cpu")
-    fit, classes = model.predictor, model.class_names and len(model.class_names)
+    fit, classes = model.predictor, None if model.class_names is None else len(model.class_names)
     total, n = 0.0, 0
     for name, receipt in sorted(store.receipts.items()):
         if receipt.part != "test":

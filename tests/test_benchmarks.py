@@ -5,6 +5,7 @@ import torch
 
 from benchmarks import __main__ as runner
 from benchmarks import base, ridge
+from scripts import methods_table
 
 RESULT = base.Result(
     "Title", "Note.", ["a", "b"], [["x", 0.012345], ["y", 12345.6]], "x", "y", {"c": [(2, 1), (1, 3)]}
@@ -33,6 +34,14 @@ def test_ridge_benchmark_fills_its_table(monkeypatch):
     assert len(result.header) == len(result.rows[0])
 
 
+def test_the_command_writes_page_and_picture(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(ridge, "DIMS", (16, 32))
+    monkeypatch.setattr(ridge, "ROWS", 64)
+    assert runner.main(["ridge", f"out={tmp_path}"]) == 0
+    assert "`python -m benchmarks ridge`" in (tmp_path / "ridge.md").read_text()
+    assert (tmp_path / "ridge.png").stat().st_size > 5000
+
+
 def test_unknown_benchmark_costs_a_line(capsys):
     assert runner.main(["spee"]) == 2
     assert "spee must be one of speed" in capsys.readouterr().err
@@ -41,3 +50,10 @@ def test_unknown_benchmark_costs_a_line(capsys):
 @pytest.mark.parametrize("name", runner.NAMES)
 def test_every_benchmark_is_there(name):
     assert (base.Path(runner.__file__).parent / f"{name}.py").is_file()
+
+
+@pytest.mark.slow
+def test_the_table_of_methods_is_written(tmp_path):
+    methods_table.main(["sets=digits", "dims=32", "seeds=1", f"out={tmp_path}"])
+    lines = (tmp_path / "methods_digits.md").read_text().splitlines()
+    assert sum(line.startswith("| ") for line in lines) == 1 + len(methods_table.SHARED) + 1 + 2
