@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import warnings
 from pathlib import Path
 
@@ -91,14 +92,13 @@ def test_measured_baseline_stands_beside_the_run(ntkrun):
 
 
 def test_estimated_baseline_says_so_and_is_near_the_truth(ntkrun):
-    size = ["dataset.n_train=300", "dataset.n_test=50", "depth=2", "feature_dim=64"]
+    size = ["dataset.n_train=500", "dataset.n_test=100", "depth=2", "feature_dim=64"]
     ntkrun(*size, "baseline=estimate")
     ntkrun(*size, "baseline=exact")
     guess, truth = sorted(results(ntkrun.out), key=lambda r: r["exact/time_kind"])
     assert guess["exact/time_kind"] == "extrapolated"
     assert "exact/accuracy" not in guess
-    # other tests may run beside one of the two
-    assert 1 / 3 < guess["exact/time_s"] / truth["exact/time_s"] < 3
+    assert guess["exact/time_s"] == pytest.approx(truth["exact/time_s"], rel=0.6)
 
 
 def test_exact_method_runs_through_the_same_road(ntkrun):
@@ -252,11 +252,9 @@ def python(*words, cwd=None, env=None):
 
 
 def test_help_is_quick_and_teaches(tmp_path):
-    before = os.times()
+    start = time.perf_counter()
     done = python("-m", "ntkrun", "--help", cwd=tmp_path)
-    after = os.times()
-    # the program's own time: other tests may run beside this one
-    assert after.children_user + after.children_system - before.children_user - before.children_system < 1
+    assert time.perf_counter() - start < 1
     assert done.returncode == 0
     for word in (
         "cntk_sketch | exact_cntk",
@@ -288,7 +286,6 @@ def test_version_and_cfg():
 
 
 def test_tab_completion_answers_with_groups_and_keys():
-    import os
 
     done = python(
         "-m",

@@ -139,7 +139,7 @@ ELSEWHERE = {
     "X52 external link": lambda f, s: f.update({"features": h5py.ExternalLink(str(s), "x")}),
     "X52 soft link to nothing": lambda f, s: f.update({"features": h5py.SoftLink("/nothing")}),
     "X53 virtual": lambda f, s: f.create_virtual_dataset("features", virtual(s)),
-    "X54 20,000 groups and no data": lambda f, s: [f.create_group(f"g{i}") for i in range(20_000)],
+    "X54 100,000 groups and no data": lambda f, s: [f.create_group(f"g{i}") for i in range(100_000)],
 }
 
 
