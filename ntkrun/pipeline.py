@@ -120,7 +120,7 @@ def _result(
     """
     total = features.seconds + fit.seconds + scores.seconds
     method = config.method
-    columns = split.n_train if method.kind == "kernel" else method.columns
+    columns = features.columns
     name = f"{config.method_name} {columns}"
     if "random_state" in method.get_params():
         name += f" s{method.get_params()['random_state']}"

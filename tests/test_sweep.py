@@ -9,17 +9,11 @@ import sys
 import time
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from ntkrun import cli, sweep
+from tests.faults.harness import mlflow_runs
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "depth=2", "baseline=none"]
-
-
-def mlflow_runs(out):
-    client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("ntkrun")
-    return client.search_runs([experiment.experiment_id], max_results=1000)
 
 
 def parents_and_children(out):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 
-import numpy as np
-
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split
 
@@ -38,4 +36,4 @@ def run(source: DataSource) -> Split:
 def overlap(split: Split) -> int:
     """Return how many test rows have the very bytes of a row of train or valid."""
     known = {hash(row.tobytes()) for part in (split.train, split.valid) for row in part.x}
-    return int(np.sum([hash(row.tobytes()) in known for row in split.test.x]))
+    return sum(hash(row.tobytes()) in known for row in split.test.x)

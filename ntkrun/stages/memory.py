@@ -31,19 +31,18 @@ def plan(split: Split, method: Method, shard_rows: int, solver: Ridge) -> int:
         return 5 * 8 * split.n_train**2
     m = _columns(split, method)
     shard = _rows(split, shard_rows) * m
-    featurize = _batch(split, method) + 12 * shard  # the shard and its file, twice while it is written
-    regress = (
-        solver.bytes(m, split.classes or 1) + 20 * shard
-    )  # in both precisions; file and shard of the next
+    # the shard, and its file, twice while it is written
+    featurize = _batch(split, method) + 12 * shard
+    # the shard in both precisions; file and shard of the next
+    regress = solver.bytes(m, split.classes or 1) + 20 * shard
     return max(featurize, regress)
 
 
 def worker(split: Split, method: Method, shard_rows: int) -> int:
     """Return the bytes of one worker process: the program, the data set, a batch, a shard and its file."""
     data = sum(part.x.nbytes for part in (split.train, split.valid, split.test))
-    return (
-        PROCESS_BYTES + data + _batch(split, method) + 8 * _rows(split, shard_rows) * _columns(split, method)
-    )
+    shard = _rows(split, shard_rows) * _columns(split, method)
+    return PROCESS_BYTES + data + _batch(split, method) + 8 * shard
 
 
 def _rows(split: Split, shard_rows: int) -> int:

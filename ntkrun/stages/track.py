@@ -164,17 +164,16 @@ def _parent(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
     if record.get("parent_run_id") and record.get("tracking_uri") == redacted(tracker.uri):
         return record["parent_run_id"]
     key = record.get("key", sweep.name)
-    tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL", "sweep_folder": str(sweep)}
-    start = int(record["started"] * 1000)
+    tags = {
+        "mlflow.source.name": "ntkrun",
+        "mlflow.source.type": "LOCAL",
+        "sweep_folder": str(sweep),
+        KEY: key,
+    }
+    name, start = f"sweep {sweep.name}", int(record["started"] * 1000)
     # one that was killed before it could write the run's id down has left the run
     left = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
-    run = (
-        left[0]
-        if left
-        else client.create_run(
-            experiment, run_name=f"sweep {sweep.name}", start_time=start, tags={**tags, KEY: key}
-        )
-    )
+    run = left[0] if left else client.create_run(experiment, run_name=name, start_time=start, tags=tags)
     words = (word.lstrip("+~").partition("=") for word in record["overrides"])
     params = {"".join(c if c.isalnum() or c in "_-./ " else "_" for c in k): v[:6000] for k, _, v in words}
     client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])  # the last word counts

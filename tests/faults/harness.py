@@ -185,12 +185,17 @@ def check_resumed(
     assert not temporaries(out)
 
 
-def check_tracked(out: Path) -> None:
-    """Assert that every finished run folder is one MLflow run, and nothing else is there unfinished."""
+def mlflow_runs(out: Path) -> list[Any]:
+    """Return all runs of the experiment in the MLflow store of an output folder."""
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-    runs = client.search_runs([client.get_experiment_by_name("ntkrun").experiment_id], max_results=5000)
+    return client.search_runs([client.get_experiment_by_name("ntkrun").experiment_id], max_results=5000)
+
+
+def check_tracked(out: Path) -> None:
+    """Assert that every finished run folder is one MLflow run, and nothing else is there unfinished."""
+    runs = mlflow_runs(out)
     folders = [
         p.parent.name
         for p in out.glob("runs/*/status.json")

@@ -5,7 +5,6 @@ import random
 import signal
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from tests.faults import harness
 from tests.faults.harness import check_resumed, check_tracked, recorded, stamps
@@ -116,8 +115,7 @@ def test_kills_during_a_sweep(toy):
         assert all((p / "result.json").stat().st_mtime_ns == at for p, at in finished.items())
         assert len(list(out.glob("runs/*/result.json"))) == 6
         assert toy.ask(["sync", out]).code == 0
-        client = MlflowClient(f"sqlite:///{out / 'mlflow.db'}")
-        runs = client.search_runs([client.get_experiment_by_name("ntkrun").experiment_id])
+        runs = harness.mlflow_runs(out)
         parents = [r for r in runs if "mlflow.parentRunId" not in r.data.tags]
         assert len(parents) == 1
         assert len(runs) == 7
