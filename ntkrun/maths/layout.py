@@ -1,0 +1,55 @@
+"""Where the channels of an image stand: last, as all of this package has them, or first, as torch has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from ntkrun.errors import DataError, must_be
+
+LAYOUTS = ("channels_last", "channels_first")
+CHANNELS = (1, 3, 4)  # grey, colour, colour with transparency
+
+
+def image_shape(
+    shape: Sequence[int], layout: str | None, owner: str, parameter: str, key: str = "layout"
+) -> tuple[int, int, int]:
+    """Return (H, W, C) of images whose rows are shaped `shape`: (H, W) for grey ones, else three numbers.
+
+    Parameters
+    ----------
+    layout : {"channels_last", "channels_first"} or None
+        None takes the channels to be last, and refuses a shape that looks as if they were first: a colour
+        image read as three rows of pixels would give a plausible number that is wrong.
+    owner, parameter, key : str
+        For the message: whose `parameter` has the shape, and what to type, "dataset.layout".
+
+    Raises DataError for any other shape, and for one that may be meant either way.
+    """
+    found = tuple(int(n) for n in shape)
+    if len(found) == 2:
+        return (*found, 1)
+    if len(found) != 3 or min(found) < 1:
+        remedy = "Use an image data set, or image_shape."
+        raise DataError(must_be(parameter, owner, "images (n, H, W, C)", f"rows of shape {found}", remedy))
+    if layout == "channels_first":
+        return (found[1], found[2], found[0])
+    if layout is None and found[0] in CHANNELS and found[2] not in CHANNELS:
+        remedy = (
+            f"If {found[0]} is the number of channels: {key}=channels_first. "
+            f"If it is the height: {key}=channels_last."
+        )
+        got = f"shape (n, {', '.join(map(str, found))})"
+        raise DataError(must_be(parameter, owner, "images (n, H, W, C)", got, remedy))
+    return found
+
+
+def channels_last(x: Any, layout: str | None) -> Any:
+    """Return images x, array or tensor, as (n, H, W, C): a view. Their shape has passed `image_shape`."""
+    if x.ndim == 3:
+        return x[..., None]
+    if layout != "channels_first":
+        return x
+    return x.permute(0, 2, 3, 1) if isinstance(x, Tensor) else x.transpose(0, 2, 3, 1)
