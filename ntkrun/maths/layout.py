@@ -1,4 +1,4 @@
-"""Where the channels of an image stand: last, as all of this package has them, or first, as torch has them."""
+"""Where the channels of an image stand: last, as in all of this package, or first, as in torch."""
 
 from __future__ import annotations
 
