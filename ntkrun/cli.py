@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
-from ntkrun import __version__
+from ntkrun import __version__, machine
 from ntkrun.commands import COMMANDS, command
 from ntkrun.errors import ConfigError, NtkrunError
 from ntkrun.helptext import help_text
@@ -61,6 +61,7 @@ def reorder(arguments: list[str]) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
+    machine.wait_passively()
     words = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in words
     words = [w for w in words if w != "--traceback"]

@@ -93,13 +93,6 @@ def _warn_of_two_levels(number: int) -> None:
 
 
 def _result(checked: Any) -> dict[str, Any]:
-    """Return the result of a run, "skipped" set where it was there already and may be left out."""
-    if checked.skip_finished:
-        from ntkrun.store.runs import finished_like
-
-        if run := finished_like(checked.output_dir, checked.record):
-            return {**run.result, "run_folder": str(run.folder), "skipped": True}
-
     from ntkrun import pipeline
 
     return pipeline.run(checked)
@@ -162,7 +155,8 @@ def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
                 f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}",
             )
         )
-    lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident"))
+    whose = "" if result.get("memory/peak_of") == "run" else ", of all that this process has done"
+    lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
     lines.append(("report", result["run_folder"]))
     if result.get("mlflow/run_id"):
         lines.append(("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}"))

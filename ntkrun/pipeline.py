@@ -6,30 +6,62 @@ import logging
 import time
 from typing import Any
 
-from ntkrun import machine, studies
+from ntkrun import NUMBERS, machine, studies
 from ntkrun.config import RunConfig
 from ntkrun.datasets.split import Split
 from ntkrun.model import Model
 from ntkrun.stages import baseline, data, featurize, figures, memory, regress, score, track
 from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
+from ntkrun.store.runs import finished_like
 
 log = logging.getLogger(__name__)
 
 
 def run(config: RunConfig) -> dict[str, Any]:
-    """Do the run, or the study, and return its result, the content of result.json."""
-    machine.reset_peak_rss()
+    """Do the run, or the study, and return its result, the content of result.json.
+
+    With `skip_finished` the result of a finished run that has the same numbers, if there is one; "skipped"
+    is then set in it.
+    """
+    own_peak, load = machine.reset_peak_rss(), machine.Load()
     with RunFolder(config.output_dir, config.sweep) as folder:
         split = data.run(config.source)
+        facts = _facts(config, split)
+        if config.skip_finished and (done := finished_like(config.output_dir, config.record, facts)):
+            return {**done.result, "run_folder": str(done.folder), "skipped": True}
         work = _experiment if config.study is None else _study
         with config.executor:
             result = work(config, split, folder)
+        result |= facts | {"memory/peak_of": "run" if own_peak else "process"}
+        result |= _machine(load)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
         result["mlflow/run_id"] = track.publish(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
+
+
+def _facts(config: RunConfig, split: Split) -> dict[str, Any]:
+    """Return what decides the numbers of a run beside its configuration."""
+    code = f"ntkrun {NUMBERS}"
+    if config.study is None:
+        code += f", {type(config.method).__name__} {config.method.version}"
+    return {"data_sha256": split.sha256, "code": code}
+
+
+def _machine(load: machine.Load) -> dict[str, Any]:
+    """Return the load that was beside the run, and say so if its times are longer for it."""
+    beside = load.beside()
+    if beside is None:
+        return {}
+    if load.slows():
+        log.warning(
+            "machine    other processes kept %.1f of %d cores busy: under this load the times above are longer",
+            beside,
+            machine.cores(),
+        )
+    return {"machine/load_beside": beside}
 
 
 def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
@@ -90,7 +122,6 @@ def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]
         "method": name,
         "n_train": split.n_train,
         "n_test": len(split.test.y),
-        "data_sha256": split.sha256,
         "time/wall_s": time.perf_counter() - wall,
         "memory/peak_rss_mb": machine.peak_rss_mb(),
     }
@@ -144,7 +175,6 @@ def _result(
         "n_test": len(split.test.y),
         "kind": method.kind,
         "feature_dim": columns,
-        "data_sha256": split.sha256,
         "features_key": features.store.folder.name,
     }
     if exact is not None:

@@ -11,7 +11,17 @@ from ntkrun.errors import DataError
 from ntkrun.store.runs import Run, load
 
 # what does not repeat: times, memory, where things lie
-UNSTEADY = ("time/", "memory/", "cache/", "exact/time", "exact/entries", "speedup", "mlflow/", "run_folder")
+UNSTEADY = (
+    "time/",
+    "memory/",
+    "machine/",
+    "cache/",
+    "exact/time",
+    "exact/entries",
+    "speedup",
+    "mlflow/",
+    "run_folder",
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,9 +42,12 @@ def run(options: argparse.Namespace) -> int:
     # the folder may have been moved or copied: its place says where its output_dir is now
     home = options.output_dir or str(old.folder.parent.parent)
     machine.tune()
-    new = pipeline.run(build({**old.config, "output_dir": home}))
+    new = pipeline.run(build({**old.config, "output_dir": home, "skip_finished": False}))
     changed = differences(old.result, new)
     lines = [f"\nrerun         of {old.folder}"]
+    if new["data_sha256"] != old.result.get("data_sha256"):
+        place = old.config["dataset"].get("path") or new["dataset"]
+        lines.append(f"  the data have changed: {place} is not what that run has read")
     if changed:
         lines += [f"  {key}: {a!r} then, {b!r} now" for key, a, b in changed]
         lines.append("what else differs:")

@@ -16,6 +16,7 @@ from typing import Any
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, MachineError
+from ntkrun.machine import cores
 
 log = logging.getLogger(__name__)
 
@@ -171,11 +172,6 @@ class Pool(Executor):
                 else:
                     suspects.discard(number)
                     yield number, result
-
-
-def cores() -> int:
-    """Return the cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def describe(task: tuple) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 from ntkrun.errors import DataError, IntegrityError
 from ntkrun.stages.baseline import human
 from ntkrun.stages.track import flatten
-from ntkrun.store.runs import INCIDENTAL, Run, identity, load, scan
+from ntkrun.store.runs import INCIDENTAL, Run, load, same_words, scan
 from ntkrun.sweep import outcomes
 
 log = logging.getLogger(__name__)
@@ -146,7 +146,7 @@ def _sheet(dataset: str, metric: str, runs: list[Run]) -> Sheet:
     out = []
     for members in lines.values():
         # the same configuration run twice counts once: the newest
-        unique = {identity(run.config): run for _, run in members}
+        unique = {same_words(run.config): run for _, run in members}
         out.append(_line(members[0][0], list(unique.values()), metric))
     out.sort(key=lambda line: (line.label, line.dim))
     return Sheet(dataset, metric, [k for k in keys if k not in REPEATED], out)

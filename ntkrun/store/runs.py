@@ -98,16 +98,31 @@ def scan(root: Path) -> Iterator[Run]:
             log.warning("%s", error)
 
 
-def identity(config: dict[str, Any]) -> str:
-    """Return a text that two configurations share if they give the same result."""
+def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
+    """Return a text that two configurations share if they differ in incidental keys alone.
+
+    `besides` names keys of the data set that do not count either.
+    """
     kept = {k: v for k, v in config.items() if k not in INCIDENTAL}
     if isinstance(kept.get("dataset"), dict):
-        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in INCIDENTAL}
+        left_out = (*INCIDENTAL, *besides)
+        kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in left_out}
     return json.dumps(kept, sort_keys=True, default=str)
 
 
-def finished_like(root: Path, config: dict[str, Any]) -> Run | None:
-    """Return the newest finished run of the same configuration."""
-    wanted = identity(config)
-    same = [run for run in scan(root) if run.state == "FINISHED" and identity(run.config) == wanted]
-    return same[-1] if same else None
+def finished_like(root: Path, config: dict[str, Any], facts: dict[str, Any]) -> Run | None:
+    """Return the newest finished run that has the numbers which this configuration would give.
+
+    Words are not enough: `dataset.path=data.csv` may be another file, or the same one after an edit.
+    `facts` are what a result records beside the words: the hash of the data, which stands for their path,
+    and the versions of the code. A run that does not record them is not taken.
+    """
+    wanted = same_words(config, ("path",))
+    same = [
+        run
+        for run in scan(root)
+        if run.state == "FINISHED"
+        and all(run.result.get(key) == value for key, value in facts.items())
+        and same_words(run.config, ("path",)) == wanted
+    ]
+    return max(same, key=lambda run: run.status.get("finished", 0), default=None)
