@@ -57,7 +57,7 @@ def _machine(load: machine.Load) -> dict[str, Any]:
         return {}
     if load.slows():
         log.warning(
-            "machine    other processes kept %.1f of %d cores busy: under this load the times above are longer",
+            "machine    load of other processes on %.1f of %d cores: the times above are longer for it",
             beside,
             machine.cores(),
         )
