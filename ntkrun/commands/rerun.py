@@ -13,16 +13,6 @@ from ntkrun.store.runs import Run, load
 # what does not repeat: times, memory, where things lie
 UNSTEADY = ("time/", "memory/", "machine/", "cache/", "exact/time", "exact/entries")
 UNSTEADY += ("speedup", "mlflow/", "run_folder")
-    "time/",
-    "memory/",
-    "machine/",
-    "cache/",
-    "exact/time",
-    "exact/entries",
-    "speedup",
-    "mlflow/",
-    "run_folder",
-)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
