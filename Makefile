@@ -34,7 +34,7 @@ test-faults: $(STAMP) ## all kills, errors, damages and bad inputs of tests/faul
 	rm -f outputs/faults.jsonl; mkdir -p outputs
 	NTKRUN_FAULTS=full NTKRUN_FAULTS_RECORD=$(CURDIR)/outputs/faults.jsonl $(BIN)/pytest -m "" --timeout 7200 tests/faults tests/test_store.py tests/test_report.py tests/test_commands.py tests/test_datasets.py tests/test_model.py $(ARGS)
 	NTKRUN_FAULTS=full NTKRUN_FAULTS_RECORD=$(CURDIR)/outputs/faults.jsonl $(BIN)/python -m scripts.mutants
-	$(BIN)/python scripts/reliability.py outputs/faults.jsonl docs/reliability.md
+	$(BIN)/python -m scripts.reliability outputs/faults.jsonl docs/reliability.md
 
 lint: $(STAMP) ## ruff
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
-"""docs/reliability.md from the record that `make test-faults` leaves.
+"""docs/reliability.md from the record that `make test-faults` leaves, and from the table in tests/cases.
 
-    python scripts/reliability.py outputs/faults.jsonl docs/reliability.md
+    python -m scripts.reliability outputs/faults.jsonl docs/reliability.md
+    python -m scripts.reliability docs/reliability.md        # its situations alone
 
 A random group of n trials without a failure bounds the rate of failures by 3/n with 95 % confidence; an
 exhaustive one has no rate to bound.
@@ -10,10 +11,13 @@ from __future__ import annotations
 
 import json
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from ntkrun import machine
+
+ROOT = Path(__file__).resolve().parent.parent
 
 HEAD = """# Reliability
 
@@ -21,6 +25,13 @@ What was done to ntkrun and how often: every trial below passed, or there would 
 power loss or an error the same command is given again and has to end with shards bit-identical to those of an
 undisturbed run and the same result, with no finished shard touched, no temporary file left and one MLflow run
 for each finished run folder. `make test-faults` repeats all of it; a part runs in `make test`.
+"""
+
+SITUATIONS = """
+## Situations that people met
+
+Recreated from reports about this and neighbouring tools. `make test` plays each row (tests/cases): it looks
+at the exit code, the words and the numbers.
 """
 
 TAIL = """
@@ -75,11 +86,38 @@ def page(records: list[dict[str, Any]]) -> str:
     text += ["", f"{total:,} trials in all."]
     for group, cases in listed.items():
         text += ["", f"## {group}: {LISTED[group]}", "", *(f"* {case}" for case in cases)]
-    return "\n".join(text) + "\n" + TAIL
+    return "\n".join(text) + "\n" + situations() + TAIL
+
+
+def situations() -> str:
+    """Return the tables of tests/cases, one per file."""
+    text = [SITUATIONS]
+    for path in sorted((ROOT / "tests" / "cases").glob("test_*.py")):
+        module = import_module(f"tests.cases.{path.stem}")
+        subject = str(module.__doc__).splitlines()[0].rstrip(".")
+        text += [f"### {subject}", "", "| situation | now |", "|---|---|"]
+        cases = sorted(module.CASES, key=lambda case: [int(n) for n in case.point.split(".")])
+        text += ["| " + " | ".join(_cell(t) for t in (c.situation, c.now)) + " |" for c in cases]
+        text.append("")
+    return "\n".join(text)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+def with_situations(text: str) -> str:
+    """Return a page with today's table in the place of its own, or before its tail."""
+    start, end = text.find(SITUATIONS[:20]), text.index(TAIL[:14])
+    return text[: start if start >= 0 else end] + situations() + text[end:]
 
 
 def main(words: list[str]) -> int:
     """Write the page and return the exit code."""
+    if len(words) == 1:
+        path = Path(words[0])
+        path.write_text(with_situations(path.read_text()))
+        return 0
     if len(words) != 2:
         print(__doc__, file=sys.stderr)
         return 2

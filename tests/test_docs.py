@@ -16,6 +16,7 @@ from sklearn.preprocessing import StandardScaler
 from ntkrun import cli
 from ntkrun.commands import COMMANDS
 from ntkrun.maths import method as methods
+from scripts import reliability
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -138,3 +139,10 @@ def test_the_pages_build_without_a_warning(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "tutorial.html").exists()
+
+
+def test_the_table_of_situations_on_the_reliability_page_is_that_of_the_tests():
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    assert reliability.with_situations(text) == text
+    assert text.count(reliability.SITUATIONS) == 1
+    assert reliability.situations().count("\n| ") > 60

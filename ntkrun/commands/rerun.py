@@ -11,7 +11,7 @@ from ntkrun.errors import DataError
 from ntkrun.store.runs import Run, load
 
 # what does not repeat: times, memory, where things lie
-UNSTEADY = ("time/", "memory/", "machine/", "cache/", "exact/time", "exact/entries")
+UNSTEADY: tuple[str, ...] = ("time/", "memory/", "machine/", "cache/", "exact/time", "exact/entries")
 UNSTEADY += ("speedup", "mlflow/", "run_folder")
 
 

@@ -16,6 +16,7 @@ from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.count_sketch import CountSketch
+from ntkrun.maths.threads import wait_passively
 
 # Working set of one batch. Large enough for full matrix products, small enough for the last-level cache:
 # measured on 32x32 images, 4 to 8 images of it are fastest and 16 are 10 % slower.
@@ -75,6 +76,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         Raises ConfigError for a bad parameter and DataError for a shape that does not fit.
         """
         self.check()
+        wait_passively()
         X = self._checked(X, reset=True)
         self.input_shape_ = tuple(self._tensor(X[:1]).shape[1:])
         self._fold = None

@@ -23,6 +23,7 @@ from ntkrun.maths import metrics
 from ntkrun.maths.method.ntk_sketch import NTKSketch
 from ntkrun.maths.ridge.normal import Linear, NormalEquations
 from ntkrun.maths.ridge.path import grid, grid_problems
+from ntkrun.maths.threads import wait_passively
 
 # rows that are turned into features at a time
 ROWS = 512
@@ -80,6 +81,7 @@ class _NTKRidge(BaseEstimator):
     def _start(self, X: Any) -> None:
         """Forget everything, and fit the features to X."""
         self._check()
+        wait_passively()
         features = NTKSketch(random_state=self.random_state) if self.features is None else self.features
         self.features_ = None if isinstance(features, str) and features == "passthrough" else clone(features)
         if self.features_ is not None:

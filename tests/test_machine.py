@@ -1,0 +1,143 @@
+"""The load beside a run, its own peak of memory, threads that wait without spinning."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ntkrun import machine
+
+PROC = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells of its load")
+BUSY = "import time; end = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
+
+
+def stat(monkeypatch, looks):
+    """Let the system tell of these (busy, idle, own, clock) seconds, one look after the other."""
+    looks = iter(looks)
+    monkeypatch.setattr(machine.Load, "_look", staticmethod(lambda: next(looks)))
+    monkeypatch.setattr(machine, "cores", lambda: 2)
+
+
+@pytest.mark.parametrize(
+    ("busy", "idle", "own", "beside", "slow"),
+    [
+        (20, 0, 10, 1.0, True),  # others had half of both cores
+        (20, 0, 20, 0.0, False),  # all of it was this run's
+        (10, 10, 2, 0.8, False),  # others were busy, on cores that nobody else wanted
+        (20, 0, 18, 0.2, False),  # too little to speak of
+    ],
+)
+def test_load_beside_a_run(monkeypatch, busy, idle, own, beside, slow):
+    stat(monkeypatch, [(5, 5, 5, 100), *[(5 + busy, 5 + idle, 5 + own, 110)] * 2])
+    load = machine.Load()
+    assert load.beside() == pytest.approx(beside)
+    assert load.slows() is slow
+
+
+def test_load_is_unknown_without_a_count_and_over_less_than_a_second(monkeypatch):
+    stat(monkeypatch, [None, (1, 1, 1, 9)])
+    assert machine.Load().beside() is None
+    stat(monkeypatch, [(1, 1, 1, 9), (2, 1, 1, 9.5)])
+    assert machine.Load().beside() is None
+
+
+@PROC
+def test_busy_processes_are_seen():
+    load = machine.Load()
+    others = [subprocess.Popen([sys.executable, "-c", BUSY.format(3)]) for _ in range(machine.cores())]
+    time.sleep(2)
+    assert load.beside() > 0.5 * machine.cores()
+    for other in others:
+        other.wait()
+
+
+@PROC
+def test_the_peak_of_a_job_is_its_own():
+    big = np.ones((256 << 20) // 8)
+    assert machine.peak_rss_mb() > 256
+    del big
+    assert machine.reset_peak_rss() is True
+    first = machine.peak_rss_mb()
+    block = np.ones((64 << 20) // 8)
+    assert 60 < machine.peak_rss_mb() - first < 90
+    del block
+
+
+@PROC
+def test_what_earlier_jobs_have_freed_is_given_back():
+    machine.tune()  # under which the C library keeps freed memory
+    machine.reset_peak_rss()
+    before = machine.rss_mb()
+    many = [b"x" * (1 << 20) for _ in range(200)]  # below the size that is mapped by itself
+    assert machine.rss_mb() > before + 150
+    del many
+    machine.reset_peak_rss()
+    assert machine.peak_rss_mb() < before + 60
+
+
+def test_a_peak_that_cannot_be_reset_says_whose_it_is(monkeypatch):
+    def refuse(*_):
+        raise PermissionError(13, "not permitted")
+
+    monkeypatch.setattr(Path, "write_text", refuse)
+    assert machine.reset_peak_rss() is False
+
+
+def python(code, **variables):
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("OMP", "KMP", "GOMP"))} | variables
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=100)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_the_command_line_has_threads_wait_passively_before_torch_is_loaded():
+    code = (
+        "import os, sys; from ntkrun.cli import main; main(['--version']); assert 'torch' not in sys.modules;"
+        "print(os.environ['OMP_WAIT_POLICY'])"
+    )
+    assert python(code)[-1] == "PASSIVE"
+    assert python(code, OMP_WAIT_POLICY="active")[-1] == "active"  # a user's own word counts
+
+
+def test_a_second_team_is_started_once_and_only_if_it_helps():
+    code = (
+        "import threading, torch; torch.set_num_threads({});from ntkrun.maths.threads import wait_passively;"
+        "[wait_passively() for _ in range(3)];"
+        "print(sum(t.name == 'ntkrun-team' for t in threading.enumerate()))"
+    )
+    assert python(code.format(2)) == ["1"]
+    assert python(code.format(1)) == ["0"]
+    assert python(code.format(2), OMP_WAIT_POLICY="PASSIVE") == ["0"]
+
+
+SMALL_FIT = f"""
+import subprocess, sys, time
+import numpy as np, torch
+torch.set_num_threads(max(2, torch.get_num_threads()))
+from ntkrun import NTKRidgeRegressor
+rng = np.random.default_rng(0)
+z, y = rng.normal(size=(150, 384)), rng.normal(size=150)
+def fits():
+    times = []
+    for _ in range(4):
+        start = time.perf_counter()
+        NTKRidgeRegressor("passthrough").fit(z, y)
+        times.append(time.perf_counter() - start)
+    return max(times[1:])
+quiet = fits()
+busy = [subprocess.Popen([sys.executable, "-c", {BUSY.format(60)!r}]) for _ in range(torch.get_num_threads())]
+time.sleep(.2)
+beside = fits()
+[b.kill() for b in busy]
+print(quiet, beside)
+"""
+
+
+def test_a_fit_beside_a_busy_loop_per_core():
+    """cases/contention.py, with a bound that other work on the machine does not break."""
+    quiet, beside = map(float, python(SMALL_FIT))
+    assert beside < 6 * quiet + 0.3
