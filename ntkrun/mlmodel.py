@@ -60,13 +60,14 @@ def mlflow_files(inputs: Inputs, sample: np.ndarray, classes: bool) -> dict[str,
 
 
 def _schema(inputs: Inputs) -> list[dict[str, Any]]:
-    """Return what MLflow brings inputs to before it hands them on; nothing for whole numbers.
+    """Return the form that MLflow demands of inputs before it hands them on; nothing for whole numbers.
 
     It casts numbers in JSON to the type of the signature: .5 would be 0 of uint8 before anybody could refuse
-    it, and a signature of float64 would refuse arrays of uint8.
+    it, and a signature of float64 would refuse arrays of uint8. Columns are of any type for the same reason:
+    of double ones it refuses int64. What is no number `Inputs` refuses.
     """
     if inputs.columns:
-        return [{"type": "double", "name": name, "required": True} for name in inputs.columns]
+        return [{"type": "any", "name": name, "required": True} for name in inputs.columns]
     return [] if inputs.dtype.kind in "ui" else [_tensor(inputs.dtype, inputs.shape)]
 
 

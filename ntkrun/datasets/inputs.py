@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -95,7 +96,7 @@ class Inputs:
             bad |= x != np.round(x)
         if bad.any():
             pixels = high == 255 and x.min() >= 0 and x.max() <= 1
-            remedy = "For pixels from 0 to 1: multiply them by 255 and round." if pixels else ""
+            remedy = "If training had pixels of 0..255: multiply them by 255 and round." if pixels else ""
             constraint = f"whole numbers in {low}..{high}, as in training"
             raise DataError(must_be("x", "Model", constraint, x[bad][0].item(), remedy))
         return x
@@ -124,10 +125,11 @@ def _table(x: Any, columns: list[str] | None) -> np.ndarray:
     except ValueError as error:  # columns of unequal length
         raise DataError(f"x of Model is not a table: {error}.") from error
     have = [str(name) for name in table.columns]
+    rows = [{str(name) for name in row} for row in x] if isinstance(x, list) else [set(have)]
     faults = {
-        "lacks": [name for name in columns if name not in have],
+        "lacks": [name for name in columns if not all(name in row for row in rows)],
         "has the unknown": [name for name in have if name not in columns],
-        "has more than one": sorted({name for name in have if have.count(name) > 1}),
+        "has more than one": [name for name, count in Counter(have).items() if count > 1],
     }
     found = "; ".join(f"{fault} {few(names)}" for fault, names in faults.items() if names)
     if found:

@@ -40,9 +40,8 @@ def read(path: Path, header: bool | None) -> tuple[list[str], np.ndarray]:
             width = file.readline(LINE).count(b",") + 1
         if width > WIDEST:
             raise ValueError(f"its first line has {width:,} columns, more than {WIDEST:,}")
-        # two lines: pandas takes a second one that is longer for an error, and further down, below a header,
-        # for names of the rows, which shifts the columns
-        first = pd.read_csv(path, header=None, nrows=2, dtype=str, keep_default_na=False)
+        text = {"header": None, "dtype": str, "keep_default_na": False}
+        first = pd.read_csv(path, nrows=1, **text)
         names = [str(name) for name in first.iloc[0]]
         if header is None and _numbers(names):
             remedy = "If it is a row: dataset.header=false. If it names the columns: dataset.header=true."
@@ -51,6 +50,9 @@ def read(path: Path, header: bool | None) -> tuple[list[str], np.ndarray]:
         if header is False:
             names = [str(i) for i in range(len(names))]
         _check_names(path, names)
+        # below a header pandas takes the first fields of a longer row for its name, which shifts the columns;
+        # without a header the row is an error, as any longer one further down is
+        pd.read_csv(path, nrows=2, **text)
         table = pd.read_csv(path, header=None if header is False else 0)
         values = table.to_numpy(dtype=np.float64)
     except DataError:
