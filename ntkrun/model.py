@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import io
 import json
-import platform
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
+from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
 from ntkrun.datasets.split import Part
-from ntkrun.errors import DataError, IntegrityError, NtkrunError, must_be
+from ntkrun.errors import DataError, IntegrityError, NtkrunError
 from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
 from ntkrun.maths.ridge.normal import Dual, Linear
+from ntkrun.mlmodel import mlflow_files
 from ntkrun.store.atomic import write_atomic, write_json
 
 ARRAYS, RECORD = "model.npz", "model.json"
@@ -48,6 +48,8 @@ class Model:
         2 where predictions average over an image and its mirror image.
     class_names : list of str or None
         None for regression.
+    inputs : Inputs
+        The form in which inputs come.
     """
 
     name: str
@@ -57,23 +59,19 @@ class Model:
     sample: np.ndarray
     views: int
     class_names: list[str] | None
+    inputs: Inputs
 
-    def predict(self, x: np.ndarray) -> np.ndarray:
+    def predict(self, x: Any) -> np.ndarray:
         """Return labels (n,), int64, or for regression the targets (n,), float64; x as for `values`."""
         values = self.values(x)
         return values[:, 0] if self.class_names is None else values.argmax(1)
 
-    def values(self, x: np.ndarray) -> np.ndarray:
-        """Return the regression's values (n, k), float64, one for each class; x (n, ...) are raw inputs.
+    def values(self, x: Any) -> np.ndarray:
+        """Return the regression's values (n, k), float64, one for each class; x are n raw inputs.
 
-        Images may be given as rows of their pixels. Raises DataError for another shape.
+        They come as the training data did, see `Inputs.array`; DataError for anything else.
         """
-        x, shape = np.asarray(x), self.sample.shape[1:]
-        if x.ndim == 2 and x.shape[1] == np.prod(shape):
-            x = x.reshape(len(x), *shape)
-        if x.shape[1:] != shape or x.dtype.kind not in "buif":
-            got = f"{x.dtype} of shape {x.shape}"
-            raise DataError(must_be("x", "Model", f"numbers of shape (n, {', '.join(map(str, shape))})", got))
+        x = self.inputs.array(x)
         parts = [self._values(x[start : start + ROWS]) for start in range(0, len(x), ROWS)]
         return np.concatenate(parts) if parts else np.empty((0, self.predictor.weight.shape[1]))
 
@@ -99,10 +97,11 @@ class Model:
             "lambda": self.predictor.lam,
             "views": self.views,
             "class_names": self.class_names,
+            "inputs": self.inputs.record(),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         write_json(folder / RECORD, record)
-        for name, text in _mlflow_files(self).items():
+        for name, text in mlflow_files(self.inputs, self.sample, self.class_names is not None).items():
             write_atomic(folder / name, text.encode())
 
     @classmethod
@@ -134,49 +133,19 @@ class Model:
         preprocess = PREPROCESS[record["preprocess"]].restore(fitted)
         options: dict[str, Any] = {k: v for k, v in record["method"].items() if k != "name"}
         name = record["method"]["name"]
-        method = methods.get(name)(**options, device=device)
+        made = methods.get(name)
+        if "layout" in inspect.signature(made).parameters:  # the sample has its channels last
+            options.setdefault("layout", "channels_last")
+        method = made(**options, device=device)
         method.fit(_prepared(arrays["sample"], preprocess, method))
         weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
         kind = Dual if method.kind == "kernel" else Linear
         predictor = kind(weight, bias, record["lambda"])
-        views, names = int(record["views"]), record["class_names"]
-        return cls(name, method, preprocess, predictor, arrays["sample"], views, names)
+        views, names, sample = int(record["views"]), record["class_names"], arrays["sample"]
+        # older records say nothing of inputs: they were rows, or images with their channels last
+        inputs = Inputs.restored({"shape": sample.shape[1:]} | record.get("inputs", {}), sample)
+        return cls(name, method, preprocess, predictor, sample, views, names, inputs)
 
 
 def _prepared(x: np.ndarray, preprocess: Preprocess, method: Method) -> Tensor:
     return prepared(x, preprocess, DTYPES[method.dtype], torch_device(method.device))
-
-
-def _mlflow_files(model: Model) -> dict[str, str]:
-    # MLflow's `python_function` flavour: `ntkrun.serving` reads the arrays, nothing is unpickled
-    def tensor(dtype: Any, shape: Sequence[int]) -> str:
-        spec = {"dtype": str(dtype), "shape": [-1, *shape]}
-        return json.dumps([{"type": "tensor", "tensor-spec": spec}])
-
-    out = np.int64 if model.class_names is not None else np.float64
-    output = {"name": "output", "type": "string", "default": "label", "shape": None}
-    document = {
-        "flavors": {
-            "python_function": {
-                "loader_module": "ntkrun.serving",
-                "data": ".",
-                "python_version": platform.python_version(),
-            }
-        },
-        "signature": {
-            "inputs": tensor(model.sample.dtype, model.sample.shape[1:]),
-            "outputs": tensor(np.dtype(out), ()),
-            "params": json.dumps([output]),
-        },
-        "saved_input_example_info": {
-            "artifact_path": "input_example.json",
-            "type": "ndarray",
-            "format": "tf-serving",
-        },
-    }
-    return {
-        "MLmodel": yaml.safe_dump(document, sort_keys=False),
-        "input_example.json": json.dumps(model.sample[:1].tolist()),
-        "serving_input_example.json": json.dumps({"inputs": model.sample[:1].tolist()}),
-        "requirements.txt": "ntkrun\n",
-    }

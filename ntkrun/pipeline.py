@@ -103,7 +103,7 @@ def _model(config: RunConfig, split: Split, fit: regress.Fit) -> Model:
     rows = split.fit_rows() if every else split.raw_sample(config.method.sample_rows)
     names = None if split.classes is None else split.class_names
     here = (config.method_name, config.method, split.preprocess, fit.predictor)
-    return Model(*here, rows, split.views, names)
+    return Model(*here, rows, split.views, names, split.inputs)
 
 
 def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:

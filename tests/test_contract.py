@@ -119,6 +119,7 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
 LEFT_TO_RIGHT = [
     "maths",
     "datasets store",
+    "mlmodel",
     "model",
     "serving stages",
     "pipeline report sweep",

@@ -9,6 +9,7 @@ from ntkrun import checks
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
+from ntkrun.maths.layout import LAYOUTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,3 +75,28 @@ class DataSource:
         import pooch
 
         return Path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySource(DataSource):
+    """A data set of the user's own arrays.
+
+    Parameters
+    ----------
+    layout : {"channels_last", "channels_first"} or None
+        Where the channels of images stand: (n, H, W, C) or (n, C, H, W). None takes the first, unless the
+        shape looks like the second: then it is refused. (n, H, W) are grey images in any case.
+    """
+
+    layout: str | None = None
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        out = super().problems()
+        if self.layout is not None:
+            out += checks.choice(type(self).__name__, "layout", self.layout, LAYOUTS)
+        return out
+
+    def subset(self) -> dict:
+        """Return the arguments of `make_split` that every data set passes on, and the layout."""
+        return super().subset() | {"layout": self.layout}

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import gzip
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
 from ntkrun import checks
+from ntkrun.datasets.arrays import classes_of
 from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.split import Split, classes_of, make_split
+from ntkrun.datasets.split import Split, make_split
+from ntkrun.datasets.table import read
 from ntkrun.errors import DataError, must_be
-
-# what pandas and a rotten .gz or .zip raise
-DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
-WIDEST = 100_000  # columns; pandas takes minutes over a million
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +34,8 @@ class Csv(DataSource):
     folds : int
     fold : int or None
         The test part is fold number `fold` of `folds`, for cross-validation.
-    header : bool
-        Whether the first line names the columns.
+    header : bool or None
+        Whether the first line names the columns; None takes it to, and refuses one of numbers alone.
     file : str or None
         File name inside data_dir.
     source : str or None
@@ -54,7 +48,7 @@ class Csv(DataSource):
     test_fraction: float = 0.2
     folds: int = 4
     fold: int | None = None
-    header: bool = True
+    header: bool | None = None
     file: str | None = None
     source: str | None = None
 
@@ -66,7 +60,8 @@ class Csv(DataSource):
         out += checks.integer("Csv", "folds", self.folds, 2, 1000)
         if self.fold is not None and not out:
             out += checks.integer("Csv", "fold", self.fold, 0, self.folds - 1)
-        out += checks.boolean("Csv", "header", self.header)
+        if self.header is not None:
+            out += checks.boolean("Csv", "header", self.header)
         if not self.path and not self.file:
             out.append(
                 must_be("path", "Csv", "a .csv, .csv.gz or .zip file", self.path, "Set dataset.path=FILE.")
@@ -80,7 +75,7 @@ class Csv(DataSource):
             get = f"Get it from {self.source} and set" if self.source else "Set"
             remedy = f"{get} dataset.path=FILE."
             raise DataError(must_be("path", "Csv", "an existing file", str(path), remedy))
-        columns, values = _read(path, self.header)
+        columns, values = read(path, self.header)
         target = columns[-1] if self.target is None else str(self.target)
         if target not in columns or len(columns) < 2:
             raise DataError(
@@ -90,8 +85,10 @@ class Csv(DataSource):
         x, y = np.delete(values, at, 1), values[:, at]
         classes = None
         if self.task == "classification":
-            if not np.array_equal(y, np.round(y)) or y.min() < 0:
-                raise DataError(must_be("target", "Csv", "labels 0..k-1 for classification", target))
+            if not np.array_equal(y, np.round(y)):
+                remedy = "dataset.task=regression fits numbers."
+                got = f"fractions in column {target}"
+                raise DataError(must_be("target", "Csv", "labels 0..k-1 for classification", got, remedy))
             classes = classes_of(y, "target", "Csv")
             y = y.astype(np.int64)
         # the permutation that sets the test part aside is another than the one inside train
@@ -103,42 +100,6 @@ class Csv(DataSource):
         name = path.name
         for suffix in (".gz", ".zip", ".csv", ".txt"):
             name = name.removesuffix(suffix)
-        return make_split(name, (x[train], y[train]), (x[test], y[test]), classes=classes, **self.subset())
-
-
-def _opened(path: Path) -> IO[bytes]:
-    """Return the table's bytes as a file."""
-    if path.suffix == ".zip":
-        archive = zipfile.ZipFile(path)
-        return archive.open(archive.infolist()[0])
-    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
-def _read(path: Path, header: bool) -> tuple[list[str], np.ndarray]:
-    """Return column names and the numbers (rows, columns), float64."""
-    import pandas as pd
-
-    try:
-        with _opened(path) as file:
-            width = file.readline(1 << 22).count(b",") + 1
-        if width > WIDEST:
-            raise ValueError(f"its first line has {width:,} columns, more than {WIDEST:,}")
-        table = pd.read_csv(path, header=0 if header else None)
-        values = table.to_numpy(dtype=np.float64)
-    # what a damaged .gz or .zip raises, and pandas
-    except (
-        ValueError,
-        OSError,
-        EOFError,
-        LookupError,
-        RuntimeError,
-        zlib.error,
-        zipfile.BadZipFile,
-    ) as error:
-        raise DataError(
-            f"{path} is not a table of numbers with a header: {str(error).splitlines()[0]}"
-        ) from error
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise DataError(f"{path}: row {row + 1}, column {table.columns[column]} is not a finite number.")
-    return [str(c) for c in table.columns], values
+        names = [c for c in columns if c != target] if self.header is not False else None
+        parts = (x[train], y[train]), (x[test], y[test])
+        return make_split(name, *parts, classes=classes, columns=names, **self.subset())

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from ntkrun import checks
-from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.split import Split, classes_of, make_split
+from ntkrun.datasets.arrays import classes_of
+from ntkrun.datasets.base import ArraySource
+from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 
 # RuntimeError: zipfile's for a method it does not know and for a member that is encrypted; TokenError and
@@ -27,8 +28,8 @@ KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Npz(DataSource):
-    """Arrays x_train, y_train, x_test, y_test from `path`: rows (n, d) or images (n, H, W, C).
+class Npz(ArraySource):
+    """Arrays x_train, y_train, x_test, y_test from `path`: rows (n, d) or images, see `layout`.
 
     Parameters
     ----------

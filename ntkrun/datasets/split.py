@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun.datasets.arrays import checked, labels_of, working_layout
+from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
 from ntkrun.errors import DataError, must_be
-
-LARGEST = 1e150
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,8 @@ class Split:
         Fitted on train and valid together.
     sha256 : str
         Hash of everything above that determines numbers.
+    inputs : Inputs
+        How a row of the data comes: in this form a model takes its inputs, too.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Split:
     class_names: list[str]
     preprocess: Preprocess
     sha256: str
+    inputs: Inputs
 
     def batch(
         self, part: str, start: int, stop: int, dtype: torch.dtype, device: torch.device | str = "cpu"
@@ -120,23 +123,6 @@ def stratified_order(y: np.ndarray, classes: int | None, seed: int) -> np.ndarra
     return np.argsort(rank, kind="stable")
 
 
-def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> int:
-    """Return how many classes the labels 0..k-1 make, at least 2; DataError where one of them is absent.
-
-    Labels that are no such numbers at all pass here: `make_split` names them.
-    """
-    labels = np.unique(y)
-    if labels.dtype.kind not in "uif" or not np.isfinite(labels).all() or len(labels) < 2 or labels[0] < 0:
-        return 2
-    top = int(labels[-1])
-    if top >= len(labels) and (labels == np.round(labels)).all():
-        # not by a list of all numbers up to the top, which may be 2^63
-        absent = int(np.argmax(labels != np.arange(len(labels))))
-        constraint = f"labels of all of 0..{top:g} ({absent} is absent)"
-        raise DataError(must_be(parameter, owner, constraint, f"{len(labels)} labels up to {top:g}", remedy))
-    return top + 1
-
-
 def make_split(
     name: str,
     train: tuple[np.ndarray, np.ndarray],
@@ -150,25 +136,25 @@ def make_split(
     class_names: list[str] | None = None,
     preprocess: str = "standardize",
     augment: str = "none",
+    layout: str | None = "channels_last",
+    columns: list[str] | None = None,
 ) -> Split:
     """Check the arrays, take stratified subsets, hold out a part of train and fit the preprocessing to train.
 
+    Inputs are rows (n, d), named by `columns` if they have names, or images with their channels where
+    `layout` says; None refuses images that may be meant either way, and (n, H, W) are grey ones.
     Raises DataError with one sentence for anything that does not fit.
     """
-    (x, y), (x_test, y_test) = _checked(name, "train", *train), _checked(name, "test", *test)
-    if x.shape[1:] != x_test.shape[1:]:
-        raise DataError(must_be("x_test", name, f"shaped like x_train, (n, {x.shape[1:]})", x_test.shape))
+    (x, y), (x_test, y_test) = checked(name, "train", *train), checked(name, "test", *test)
+    input_shape = x.shape[1:]
+    if input_shape != x_test.shape[1:]:
+        raise DataError(must_be("x_test", name, f"shaped like x_train, (n, {input_shape})", x_test.shape))
+    x, x_test = (working_layout(name, role, a, layout) for role, a in (("train", x), ("test", x_test)))
     if (x.dtype.kind == "f") != (x_test.dtype.kind == "f"):
         both = f"{x.dtype.name} and {x_test.dtype.name}"
         raise DataError(must_be("x_test", name, "whole numbers or not, as x_train is", both, "Convert one."))
     if classes is not None:
-        for role, labels in (("y_train", y), ("y_test", y_test)):
-            if not np.issubdtype(labels.dtype, np.integer):
-                raise DataError(must_be(role, name, "integers for classification", labels.dtype.name))
-            bad = np.flatnonzero((labels < 0) | (labels >= classes))
-            if len(bad):
-                constraint = f"in 0..{classes - 1} (row {bad[0]} is not)"
-                raise DataError(must_be(role, name, constraint, int(labels[bad[0]]), "Check the labels."))
+        y, y_test = labels_of(name, "train", y, classes), labels_of(name, "test", y_test, classes)
     order = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
     order_test = np.sort(
         stratified_order(y_test, classes, split_seed)[: _count(name, "n_test", n_test, len(y_test))]
@@ -194,29 +180,8 @@ def make_split(
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     names = class_names or [str(i) for i in range(classes or 0)]
-    return Split(name, *parts, classes, names, prepared, digest.hexdigest())
-
-
-def _checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if x.dtype.kind not in "uif" or y.dtype.kind not in "uif":
-        raise DataError(must_be(f"{role} arrays", name, "of a real number type", f"{x.dtype}, {y.dtype}"))
-    if x.ndim not in (2, 4):
-        raise DataError(must_be(f"x_{role}", name, "rows (n, d) or images (n, H, W, C)", x.shape))
-    if y.ndim != 1 or len(x) != len(y):
-        raise DataError(must_be(f"y_{role}", name, f"one label for each of {len(x)} rows", y.shape))
-    if min(x.shape) == 0:
-        raise DataError(must_be(f"x_{role}", name, "not empty", x.shape))
-    for what, array in ((f"x_{role}", x), (f"y_{role}", y)):
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            row = int(np.argwhere(~np.isfinite(array))[0][0])
-            raise DataError(
-                must_be(what, name, f"finite (row {row} is not)", "nan or inf", "Clean the rows.")
-            )
-    if x.dtype.kind == "f" and float(np.abs(x).max()) > LARGEST:
-        row = int(np.abs(x).reshape(len(x), -1).max(1).argmax())
-        constraint = f"at most {LARGEST:g} in size (row {row} is not), or its square overflows"
-        raise DataError(must_be(f"x_{role}", name, constraint, float(np.abs(x).max()), "Scale it."))
-    return x, y
+    inputs = Inputs(input_shape, x.dtype, layout, columns)
+    return Split(name, *parts, classes, names, prepared, digest.hexdigest(), inputs)
 
 
 def _count(name: str, key: str, wanted: int | None, have: int) -> int:

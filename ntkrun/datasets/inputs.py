@@ -1,0 +1,141 @@
+"""In what form a row of a data set comes, and a model's inputs brought from it to the form of training."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ntkrun.datasets.arrays import finite
+from ntkrun.errors import DataError, must_be
+from ntkrun.maths.layout import channels_last, image_shape
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The form of a row.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        As it came: (d,), (H, W) for grey images, (H, W, C) or (C, H, W).
+    dtype : numpy.dtype
+    layout : {"channels_last", "channels_first"} or None
+        None for channels last, too.
+    columns : list of str or None
+        Names of the d numbers; None for arrays.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    layout: str | None = None
+    columns: list[str] | None = None
+
+    def record(self) -> dict[str, Any]:
+        """Return what a file says of it; the dtype is that of the arrays beside it."""
+        return {"shape": self.shape, "layout": self.layout, "columns": self.columns}
+
+    @classmethod
+    def restored(cls, record: dict[str, Any], sample: np.ndarray) -> Inputs:
+        """Return the object of a record and rows in the form of training; ValueError unless they fit."""
+        inputs = cls(tuple(record.pop("shape")), sample.dtype, **record)
+        row = inputs.of(sample[:1])
+        if inputs.array(row).shape != sample[:1].shape or len(inputs.columns or row.flat) != row.size:
+            raise ValueError("what its record says of inputs does not fit its arrays")
+        return inputs
+
+    @property
+    def image(self) -> tuple[int, int, int] | None:
+        """Height, width and channels; None for rows."""
+        if len(self.shape) == 1:
+            return None
+        return image_shape(self.shape, self.layout or "channels_last", "Model", "x")
+
+    def of(self, x: np.ndarray) -> np.ndarray:
+        """Return rows in the form of training, (n, d) or (n, H, W, C), as they came."""
+        first = len(self.shape) == 3 and self.layout == "channels_first"
+        return (np.moveaxis(x, -1, 1) if first else x).reshape(len(x), *self.shape)
+
+    def array(self, x: Any) -> np.ndarray:
+        """Return inputs in the form of training: (n, d) or (n, H, W, C), of any type of number.
+
+        Rows with names are a DataFrame, a dict of columns or a list of dicts, in any order of the names, or
+        an array in the order of training. Images come as in training or as rows of their pixels in the same
+        order, and grey ones also as (n, H, W). Raises DataError for anything else, for nan and infinity, and
+        for fractions or numbers out of reach where training had whole numbers.
+        """
+        if isinstance(x, Mapping) or _of_dicts(x) or (self.columns and hasattr(x, "columns")):
+            x = _table(x, self.columns)
+        else:
+            try:
+                x = np.asarray(x)
+            except (TypeError, ValueError) as error:  # lists of unequal length; a tensor on a GPU
+                raise DataError(f"x of Model is not an array: {error}.") from error
+        form, layout, forms = self.shape, self.layout, {self.shape, (math.prod(self.shape),)}
+        if self.image and self.image[2] == 1:  # all forms of a grey image have its pixels in one order
+            form, layout = self.image, None
+            forms |= {self.image, self.image[:2]}
+        if x.shape[1:] not in forms or x.dtype.kind not in "buif":
+            expected = f"numbers of shape (n, {', '.join(map(str, self.shape))})"
+            raise DataError(must_be("x", "Model", expected, f"{x.dtype} of shape {x.shape}"))
+        return channels_last(self._checked(x).reshape(len(x), *form), layout)
+
+    def _checked(self, x: np.ndarray) -> np.ndarray:
+        """Return x in a type of torch; DataError for numbers that training could not have had."""
+        if x.dtype.kind == "f":
+            x = finite("x", "Model", x)
+        if self.dtype.kind not in "ui":
+            return x
+        low, high = int(np.iinfo(self.dtype).min), int(np.iinfo(self.dtype).max)
+        bad = (x < low) | (x > high)
+        if x.dtype.kind == "f":
+            bad |= x != np.round(x)
+        if bad.any():
+            pixels = high == 255 and x.min() >= 0 and x.max() <= 1
+            remedy = "If training had pixels of 0..255: multiply them by 255 and round." if pixels else ""
+            constraint = f"whole numbers in {low}..{high}, as in training"
+            raise DataError(must_be("x", "Model", constraint, x[bad][0].item(), remedy))
+        return x
+
+
+def few(names: list[str]) -> str:
+    """Return names as a list for people, cut if it is long."""
+    rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + rest
+
+
+def _of_dicts(x: Any) -> bool:
+    return isinstance(x, list) and bool(x) and all(isinstance(row, Mapping) for row in x)
+
+
+def _table(x: Any, columns: list[str] | None) -> np.ndarray:
+    """Return the numbers (n, d), float64, of a DataFrame, a dict of columns, a dict, or a list of dicts."""
+    import pandas as pd
+
+    if columns is None:
+        raise DataError(must_be("x", "Model", "an array, as its training data had no names", "names"))
+    if isinstance(x, Mapping) and not any(np.ndim(value) for value in x.values()):
+        x = [x]
+    try:
+        table = pd.DataFrame(x)
+    except ValueError as error:  # columns of unequal length
+        raise DataError(f"x of Model is not a table: {error}.") from error
+    have = [str(name) for name in table.columns]
+    rows = [{str(name) for name in row} for row in x] if isinstance(x, list) else [set(have)]
+    faults = {
+        "lacks": [name for name in columns if not all(name in row for row in rows)],
+        "has the unknown": [name for name in have if name not in columns],
+        "has more than one": [name for name, count in Counter(have).items() if count > 1],
+    }
+    found = "; ".join(f"{fault} {few(names)}" for fault, names in faults.items() if names)
+    if found:
+        raise DataError(must_be("x", "Model", f"a table of {few(columns)}", f"one that {found}"))
+    table.columns = pd.Index(have)
+    for name in columns:
+        if not pd.api.types.is_numeric_dtype(table[name]) or table[name].dtype.kind == "c":
+            raise DataError(must_be(f"column {name} of x", "Model", "numbers", str(table[name].dtype)))
+    return np.stack([table[name].to_numpy(np.float64, na_value=np.nan) for name in columns], 1)

@@ -1,0 +1,125 @@
+"""A file of numbers in columns, read by pandas, and refused where pandas would guess."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from ntkrun.datasets.inputs import few
+from ntkrun.errors import DataError, must_be
+
+# what pandas and a rotten .gz or .zip raise
+DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
+OTHER = ";\t|"  # separators of other tables
+WIDEST = 100_000  # columns; pandas takes minutes over a million
+LINE = 1 << 22  # bytes; a first line of more is not looked at further
+# what stands for a number that is absent
+MISSING = ("", "?", "na", "n/a", "null", "none", "-", ".")
+
+
+def read(path: Path, header: bool | None) -> tuple[list[str], np.ndarray]:
+    """Return column names and the numbers (rows, columns), float64.
+
+    Without a header the columns are called "0", "1", ... Raises DataError for a file that is not a table of
+    finite numbers, for rows of another length than the first line, for names that are absent or there twice,
+    and with `header` None for a first line of numbers alone.
+    """
+    import pandas as pd
+
+    try:
+        with _opened(path) as file:
+            width = file.readline(LINE).count(b",") + 1
+        if width > WIDEST:
+            raise ValueError(f"its first line has {width:,} columns, more than {WIDEST:,}")
+        text = {"header": None, "dtype": str, "keep_default_na": False}
+        first = pd.read_csv(path, nrows=1, **text)
+        names = [str(name) for name in first.iloc[0]]
+        if header is None and _numbers(names):
+            remedy = "If it is a row: dataset.header=false. If it names the columns: dataset.header=true."
+            constraint = f"true or false: the first line of {path} is all numbers"
+            raise DataError(must_be("header", "Csv", constraint, None, remedy))
+        if header is False:
+            names = [str(i) for i in range(len(names))]
+        _check_names(path, names)
+        # below a header pandas takes the first fields of a longer row for its name, which shifts the columns;
+        # without a header the row is an error, as any longer one further down is
+        pd.read_csv(path, nrows=2, **text)
+        table = pd.read_csv(path, header=None if header is False else 0)
+        values = table.to_numpy(dtype=np.float64)
+    except DataError:
+        raise
+    except DAMAGED as error:
+        kind = "a table of numbers" + ("" if header is False else " with a header")
+        reason = _uneven(path, header) or str(error).splitlines()[0]
+        raise DataError(f"{path} is not {kind}: {reason}") from error
+    if not np.isfinite(values).all():
+        if reason := _uneven(path, header):
+            raise DataError(f"{path} is not a table of numbers: {reason}")
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise DataError(f"{path}: row {row + 1}, column {names[column]} is not a finite number.")
+    return names, values
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    if len(names) == 1 and set(names[0]) & set(OTHER):
+        remedy = "Write commas between columns, and points in decimals."
+        raise DataError(
+            must_be("path", "Csv", f"a table, {path}, with commas between columns", names[0], remedy)
+        )
+    if absent := [i + 1 for i, name in enumerate(names) if not name.strip()]:
+        constraint = f"a table, {path}, whose columns all have names"
+        remedy = "If it counts the rows, or is a comma at the end of every line, remove it."
+        raise DataError(must_be("path", "Csv", constraint, f"no name for column {absent[0]}", remedy))
+    if twice := [name for name, count in Counter(names).items() if count > 1]:
+        constraint, remedy = f"a table, {path}, without equal names", "Rename or remove one."
+        raise DataError(must_be("path", "Csv", constraint, f"more than one column {few(twice)}", remedy))
+
+
+def _numbers(fields: list[str]) -> bool:
+    """Return whether a line holds numbers alone, some of which may be missing."""
+    present = [field.strip() for field in fields if field.strip().lower() not in MISSING]
+    try:
+        return bool([float(field) for field in present])
+    except ValueError:
+        return False
+
+
+def _uneven(path: Path, header: bool | None) -> str:
+    """Return a sentence for the first row that is longer or shorter than the first line; "" for none."""
+    try:
+        with _opened(path) as file:
+            rows = _rows(file)
+            width = len(next(rows))
+            for number, row in enumerate(rows, 2 if header is False else 1):
+                if len(row) != width:
+                    first = "row 1" if header is False else "the header"
+                    remedy = "Name every column in it." if len(row) > width and header is not False else ""
+                    remedy += " Let no row end in a comma." if len(row) > width and not row[-1] else ""
+                    return f"row {number} has {len(row)} fields, {first} {width}. {remedy.strip()}".strip()
+    except (*DAMAGED, csv.Error, StopIteration):
+        pass
+    return ""
+
+
+def _rows(file: IO[bytes]) -> Iterator[list[str]]:
+    """Yield the fields of every line that is not blank."""
+    text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    lines = iter(lambda: text.readline(LINE), "")
+    return (row for row in csv.reader(lines) if row and (len(row) > 1 or row[0].strip()))
+
+
+def _opened(path: Path) -> IO[bytes]:
+    """Return the table's bytes as a file."""
+    if path.suffix == ".zip":
+        archive = zipfile.ZipFile(path)
+        return archive.open(archive.infolist()[0])
+    return gzip.open(path) if path.suffix == ".gz" else path.open("rb")  # type: ignore[return-value]
