@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ntkrun import machine, studies
@@ -13,21 +14,27 @@ from ntkrun.model import Model
 from ntkrun.stages import baseline, data, featurize, figures, memory, regress, score, track
 from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
+from ntkrun.store import modes
 
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig) -> dict[str, Any]:
-    """Do the run, or the study, and return its result, the content of result.json."""
+def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    """Do the run, or the study, and return its result, the content of result.json.
+
+    `finished` is called with the result before MLflow gets it, which may have to be waited for.
+    """
     machine.reset_peak_rss()
-    with RunFolder(config.output_dir, config.sweep) as folder:
+    with modes.like(config.output_dir), RunFolder(config.output_dir, config.sweep) as folder:
         split = data.run(config.source)
         work = _experiment if config.study is None else _study
         with config.executor:
             result = work(config, split, folder)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
-        result["mlflow/run_id"] = track.publish(folder.path, config.tracker)
+        if finished:
+            finished(result)
+        result["mlflow/run_id"] = track.attempt(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
 

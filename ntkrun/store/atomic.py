@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkrun.errors import MachineError
+from ntkrun.store.modes import umask
 
 TEMPORARY = ".tmp-"
 
@@ -37,7 +38,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes it private
+            os.fchmod(file.fileno(), 0o666 & ~umask())  # mkstemp makes it private
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
@@ -59,12 +60,6 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document as `write_atomic` does; what JSON does not know becomes a string."""
     write_atomic(path, (json.dumps(document, indent=2, default=str) + "\n").encode())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def remove_temporaries(folder: Path) -> None:

@@ -1,0 +1,64 @@
+"""A folder that a group shares: whatever is made in it is the group's as well."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def follow(folder: Path) -> None:
+    """Let new files of this process take the mode of `folder`, if its group may write there.
+
+    Otherwise the umask stays as it is. A folder that is not there yet follows the one above it if that hands
+    its group down (setgid). A sticky folder (/tmp) is shared by strangers, not by a group.
+    """
+    here = next((p for p in (folder, *folder.parents) if p.is_dir()), None)
+    if here is None:
+        return
+    mode = here.stat().st_mode
+    passed_on = here == folder or mode & stat.S_ISGID
+    if mode & stat.S_IWGRP and not mode & stat.S_ISVTX and passed_on:
+        os.umask(~mode & 0o077)
+
+
+@contextmanager
+def like(folder: Path) -> Iterator[None]:
+    """Do `follow` for a while."""
+    mine = umask()
+    try:
+        follow(folder)
+        yield
+    finally:
+        os.umask(mine)
+
+
+def umask() -> int:
+    """Return the umask of this process."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def share(file: Path) -> None:
+    """Give a file of ours the mode that new files get: SQLite makes its own without group."""
+    about = file.stat()
+    wanted = about.st_mode | (0o666 & ~umask())
+    if about.st_uid == os.geteuid() and wanted != about.st_mode:
+        file.chmod(stat.S_IMODE(wanted))
+
+
+def owner(path: Path) -> str:
+    """Return the name of the user who owns a path, or the number of one without a name."""
+    try:
+        return path.owner()
+    except (KeyError, NotImplementedError):
+        return str(path.stat().st_uid)
+
+
+def writable(path: Path) -> bool:
+    """Return whether this process may write to a path."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(path, os.W_OK, effective_ids=effective)
