@@ -46,7 +46,7 @@ def of(error: Exception, uri: str) -> Cause:
         return Cause(
             ConfigError,
             f"tracking.uri of Tracker must be the address of a database or a server. Got {store!r} instead",
-            f"Set {ELSEWHERE} (ntkrun sync --uri).",
+            f"Set {ELSEWHERE}.",
         )
     http = error.get_http_status_code() if hasattr(error, "get_http_status_code") else None
     if http in (401, 403) or any(

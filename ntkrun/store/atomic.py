@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkrun.errors import MachineError
-from ntkrun.store.modes import umask
+from ntkrun.store.modes import umask, why
 
 TEMPORARY = ".tmp-"
 
@@ -21,7 +21,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MachineError(
-            f"{path} could not be made: {error.strerror}. Choose another output_dir."
+            f"{path} could not be made: {why(path, error)}. Choose another output_dir."
         ) from error
 
 
@@ -49,7 +49,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise MachineError(
-            f"{path} could not be written: {error.strerror}. Free space or choose another output_dir."
+            f"{path} could not be written: {why(path.parent, error)}. "
+            "Free space or choose another output_dir."
         ) from error
     finally:
         if temporary is not None:

@@ -28,7 +28,7 @@ LOCATIONS = {
     "model_versions": ("source", "storage_location"),
     "tags": ("value",),
 }
-ELSEWHERE = "tracking.uri=sqlite:////local/place.db"
+ELSEWHERE = "tracking.uri=sqlite:////local/place.db (ntkrun sync --uri ADDRESS)"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ntkrun.errors import MachineError
+from ntkrun.store.modes import why
 from ntkrun.store.runs import alive
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def held(path: Path, key: str) -> Iterator[None]:
             stack.enter_context(_acquired(path))
         except OSError as error:
             raise MachineError(
-                f"{path} cannot be locked: {error.strerror or error}. Move it to another disk: {key}=FOLDER."
+                f"{path} cannot be locked: {why(path, error)}. Move it to another disk: {key}=FOLDER."
             ) from error
         stack.enter_context(_named(path))
         yield
@@ -96,10 +97,11 @@ def _holder(path: Path) -> str:
     return f", which process {pid} on {host} holds"
 
 
-_said: set[Path] = set()
+_said: set[int] = set()  # devices
 
 
 def _say_once(path: Path) -> None:
-    if path.parent not in _said:
-        _said.add(path.parent)
+    device = path.parent.stat().st_dev
+    if device not in _said:
+        _said.add(device)
         log.warning("locks      %s has no file locks: a file that is there stands for one", path.parent)

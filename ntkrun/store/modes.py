@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -56,6 +57,18 @@ def owner(path: Path) -> str:
         return path.owner()
     except (KeyError, NotImplementedError):
         return str(path.stat().st_uid)
+
+
+def why(path: Path, error: OSError) -> str:
+    """Return why a path could not be written: the system's words, and the owner of what is read-only."""
+    text = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        for place in (path, *path.parents):
+            if place.exists():
+                if not writable(place):
+                    text += f" ({place} is read-only for you: it is owned by {owner(place)})"
+                break
+    return text
 
 
 def writable(path: Path) -> bool:
