@@ -13,16 +13,25 @@ from pathlib import Path
 def follow(folder: Path) -> None:
     """Let new files of this process take the mode of `folder`, if its group may write there.
 
-    Otherwise the umask stays as it is. A folder that is not there yet follows the one above it if that hands
-    its group down (setgid). A sticky folder (/tmp) is shared by strangers, not by a group.
+    Otherwise the umask stays as it is.
+    """
+    mask = _mask(folder)
+    if mask is not None:
+        os.umask(mask)
+
+
+def _mask(folder: Path) -> int | None:
+    """Return the umask for a folder that a group shares; None for any other.
+
+    A folder that is not there yet follows the one above it if that hands its group down (setgid). A sticky
+    folder (/tmp) is shared by strangers, not by a group.
     """
     here = next((p for p in (folder, *folder.parents) if p.is_dir()), None)
     if here is None:
-        return
+        return None
     mode = here.stat().st_mode
-    passed_on = here == folder or mode & stat.S_ISGID
-    if mode & stat.S_IWGRP and not mode & stat.S_ISVTX and passed_on:
-        os.umask(~mode & 0o077)
+    shared = mode & stat.S_IWGRP and not mode & stat.S_ISVTX and (here == folder or mode & stat.S_ISGID)
+    return ~mode & 0o077 if shared else None
 
 
 @contextmanager
@@ -44,11 +53,10 @@ def umask() -> int:
 
 
 def share(file: Path) -> None:
-    """Give a file of ours the mode that new files get: SQLite makes its own without group."""
-    about = file.stat()
-    wanted = about.st_mode | (0o666 & ~umask())
-    if about.st_uid == os.geteuid() and wanted != about.st_mode:
-        file.chmod(stat.S_IMODE(wanted))
+    """Give a file of ours to the group that shares its folder: SQLite makes its own without."""
+    mask, about = _mask(file.parent), file.stat()
+    if mask is not None and about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) != 0o666 & ~mask:
+        file.chmod(0o666 & ~mask)
 
 
 def owner(path: Path) -> str:
