@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ntkrun import checks, datasets, executor
 from ntkrun.errors import ConfigError, must_be
 from ntkrun.maths import method as methods
-from ntkrun.redact import redacted
 from ntkrun.studies import STUDIES
 
 if TYPE_CHECKING:
@@ -70,10 +69,9 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     if problems:
         raise ConfigError(" ".join(problems))
     torch_device(record["device"])
-    uri = record["tracking"]["uri"]
-    shown = redacted(uri) if isinstance(uri, str) else uri
     output_dir = Path(record["output_dir"]).expanduser().absolute()
     workers.folder = output_dir
+    tracker = Tracker.of(record, output_dir)
     return RunConfig(
         source=source,
         method=method,
@@ -83,12 +81,12 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         baseline=record["baseline"],
         shard_rows=record["shard_rows"],
         output_dir=output_dir,
-        tracker=Tracker.of(record, output_dir),
+        tracker=tracker,
         skip_finished=record["skip_finished"],
         sweep=sweep,
         study=record["study"],
         study_size=record["study_size"],
-        record=record | {"tracking": {**record["tracking"], "uri": shown}},
+        record=record | {"tracking": tracker.record()},
     )
 
 

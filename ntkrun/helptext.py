@@ -49,7 +49,7 @@ groups (a yaml file each in conf/; its keys are set as group.key=value):
 
 keys:
 {keys}
-  tracking.uri: null          # MLflow store; null is sqlite:///<output_dir>/mlflow.db
+  tracking.uri: null          # MLflow store; null is $MLFLOW_TRACKING_URI, else <output_dir>/mlflow.db
 
 options:
   -m, --multirun     sweep over comma-separated values, range(0,5), choice(a,b)

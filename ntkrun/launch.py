@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from ntkrun.errors import DataError, NtkrunError
 from ntkrun.helptext import conf_dir
+from ntkrun.paths import sqlite_file
 from ntkrun.redact import Formatter, redacted
+from ntkrun.store.modes import umask
 
 log = logging.getLogger(__name__)
 
@@ -51,24 +55,34 @@ def launch(words: list[str]) -> int:
     # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
+    mask = umask()
     try:
         job()
+        if raised:
+            raise raised[0]
+        if sweep := sys.modules.get("ntkrun.sweep"):
+            return _end(*sweep.Start.take())
+        return 0
+    except KeyboardInterrupt:
+        if sweep := sys.modules.get("ntkrun.sweep"):
+            _interrupted(*sweep.Start.take())
+        raise
     finally:
         sys.argv = mine
-    if raised:
-        raise raised[0]
-    if sweep := sys.modules.get("ntkrun.sweep"):
-        return _end(*sweep.Start.take())
-    return 0
+        os.umask(mask)
 
 
 def _single(config: Any) -> None:
+    def show(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
     checked = _checked(config)
-    result = _result(checked)
+    result = _result(checked, lambda result: show(summary(result)))
     if result.get("skipped"):
         log.info("skipped    the same configuration has finished in %s", result["run_folder"])
-    sys.stdout.write(summary(result, str(checked.output_dir), checked.tracker.uri))
-    sys.stdout.flush()
+        show(summary(result))
+    show(published(result, str(checked.output_dir), checked.tracker.uri))
 
 
 def _swept(config: Any, folder: Path, number: int, title: str) -> float:
@@ -92,10 +106,10 @@ def _warn_of_two_levels(number: int) -> None:
         )
 
 
-def _result(checked: Any) -> dict[str, Any]:
+def _result(checked: Any, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
     from ntkrun import pipeline
 
-    return pipeline.run(checked)
+    return pipeline.run(checked, finished)
 
 
 def _checked(config: Any, sweep: Path | None = None) -> Any:
@@ -117,10 +131,10 @@ def _end(folder: Path | None, uri: str | None) -> int:
         return 0
     from ntkrun import sweep
     from ntkrun.report import collect, page
-    from ntkrun.stages import track
+    from ntkrun.stages import parent
 
     record = sweep.finish(folder)
-    track.close_sweep(folder, uri)
+    parent.attempt(folder, uri)
     sys.stdout.write(sweep.table(folder, record))
     try:
         page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
@@ -134,7 +148,17 @@ def _end(folder: Path | None, uri: str | None) -> int:
     return 0
 
 
-def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
+def _interrupted(folder: Path | None, uri: str | None) -> None:
+    """End the MLflow run of a sweep that was stopped."""
+    if folder is not None:
+        from ntkrun import sweep
+        from ntkrun.stages import parent
+
+        sweep.finish(folder, "KILLED")
+        parent.attempt(folder, uri)
+
+
+def summary(result: dict[str, Any]) -> str:
     """Return the lines that end a run."""
     from ntkrun.store.runs import metric_of
 
@@ -158,11 +182,17 @@ def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
     whose = "" if result.get("memory/peak_of") == "run" else ", of all that this process has done"
     lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
     lines.append(("report", result["run_folder"]))
-    if result.get("mlflow/run_id"):
-        lines.append(("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}"))
-        if uri.startswith("sqlite:"):
-            lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
-    return "\n" + "\n".join(f"{name:<14}{text}" for name, text in lines) + "\n"
+    return "\n" + "".join(f"{name:<14}{text}\n" for name, text in lines)
+
+
+def published(result: dict[str, Any], output_dir: str, uri: str) -> str:
+    """Return the lines that say where MLflow shows a run; none if it does not."""
+    if not result.get("mlflow/run_id"):
+        return ""
+    lines = [("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}")]
+    if sqlite_file(uri) == Path(output_dir) / "mlflow.db":
+        lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
+    return "".join(f"{name:<14}{text}\n" for name, text in lines)
 
 
 def start_logging() -> None:

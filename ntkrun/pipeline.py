@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ntkrun import NUMBERS, machine, studies
@@ -13,19 +14,21 @@ from ntkrun.model import Model
 from ntkrun.stages import baseline, data, featurize, figures, memory, regress, score, track
 from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
+from ntkrun.store import modes
 from ntkrun.store.runs import finished_like
 
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig) -> dict[str, Any]:
+def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
     """Do the run, or the study, and return its result, the content of result.json.
 
     With `skip_finished` the result of a finished run that has the same numbers, if there is one; "skipped"
-    is then set in it.
+    is then set in it. `finished` is called with a new result before MLflow gets it, which may have to be
+    waited for.
     """
     own_peak, load = machine.reset_peak_rss(), machine.Load()
-    with RunFolder(config.output_dir, config.sweep) as folder:
+    with modes.like(config.output_dir), RunFolder(config.output_dir, config.sweep) as folder:
         split = data.run(config.source)
         facts = _facts(config, split)
         if config.skip_finished and (done := finished_like(config.output_dir, config.record, facts)):
@@ -37,7 +40,9 @@ def run(config: RunConfig) -> dict[str, Any]:
         result |= _machine(load)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
-        result["mlflow/run_id"] = track.publish(folder.path, config.tracker)
+        if finished:
+            finished(result)
+        result["mlflow/run_id"] = track.attempt(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
 

@@ -21,8 +21,9 @@ from hydra.experimental.callback import Callback
 
 from ntkrun.errors import NtkrunError
 from ntkrun.redact import redacted
+from ntkrun.store import modes
 from ntkrun.store.atomic import make_folder, write_json
-from ntkrun.store.runs import metric_of, read_json
+from ntkrun.store.runs import died, metric_of, read_json, when, whose
 
 log = logging.getLogger(__name__)
 STATES = ("ok", "skipped", "failed")
@@ -36,6 +37,8 @@ class Start(Callback):
         folder = Path(config.hydra.sweep.dir).absolute()
         words = [redacted(w) for w in (*config.hydra.overrides.task, *config.hydra.overrides.hydra)]
         record = {"overrides": words, "started": time.time(), "status": "RUNNING", "key": uuid.uuid4().hex}
+        record |= whose()
+        modes.follow(Path(config.output_dir).absolute())
         if config.skip_finished:
             record |= _unfinished(folder.parent, words)
         make_folder(folder / "jobs")
@@ -52,12 +55,13 @@ class Start(Callback):
 
 
 def _unfinished(sweeps: Path, words: list[str]) -> dict[str, Any]:
-    for path in sorted(sweeps.glob("*/sweep.json"), reverse=True):
-        record = read_json(path)
-        if record.get("overrides") == words and record.get("status") == "RUNNING":
+    """Return what ties the newest sweep of the same words that did not come to its end to its MLflow run."""
+    records = [(path, read_json(path)) for path in sweeps.glob("*/sweep.json")]
+    for path, record in sorted(records, key=lambda one: when(one[1], "started"), reverse=True):
+        if record.get("overrides") == words and (record.get("status") == "KILLED" or died(record)):
             write_json(path, {**record, "status": "CONTINUED"})
             of_mlflow = ("key", "parent_run_id", "tracking_uri", "experiment", "artifacts")
-            return {k: record[k] for k in of_mlflow if k in record}
+            return {k: record[k] for k in of_mlflow if k in record} | {"continued": True}
     return {}
 
 
@@ -93,11 +97,11 @@ def outcomes(folder: Path) -> list[dict[str, Any]]:
     return [read_json(path) for path in sorted((folder / "jobs").glob("*.json"))]
 
 
-def finish(folder: Path) -> dict[str, Any]:
-    """Mark a sweep as ended and return its record."""
+def finish(folder: Path, status: str = "FINISHED") -> dict[str, Any]:
+    """Mark a sweep as ended, FINISHED or KILLED, and return its record."""
     jobs = outcomes(folder)
     counts = {state: sum(job["status"] == state for job in jobs) for state in STATES}
-    record = {**read_json(folder / "sweep.json"), "status": "FINISHED", "finished": time.time(), **counts}
+    record = {**read_json(folder / "sweep.json"), "status": status, "finished": time.time(), **counts}
     write_json(folder / "sweep.json", record)
     return record
 

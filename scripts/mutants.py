@@ -83,9 +83,9 @@ MUTANTS = {
     ),
     "M10": (
         "a lock by existence of a file",
-        FEATURIZE,
-        "from filelock import FileLock",
-        "from filelock import SoftFileLock as FileLock",
+        "ntkrun/store/lock.py",
+        "native = FileLock(path, fallback_to_soft=False)",
+        "native = SoftFileLock(path)",
         ["tests/faults/test_concurrency.py", KILLS],
     ),
     "M11": (

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
+
+from ntkrun.store.modes import like
 
 COMMANDS = {
     "list": ("ntkrun.commands.list", "the runs in a folder, with scores and states"),
@@ -25,14 +29,15 @@ def command(name: str) -> Callable[[list[str]], int]:
         code = import_module(module)
         parser = argparse.ArgumentParser(f"ntkrun {name}", description=about[0].upper() + about[1:] + ".")
         code.arguments(parser)
-        return code.run(parser.parse_args(words))
+        options = parser.parse_args(words)
+        # a group that shares a folder shares what a command makes there
+        with like(Path(getattr(options, "folder", os.curdir)).absolute()):
+            return code.run(options)
 
     return work
 
 
 def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the folder that most commands work on."""
-    import os
-
     default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
     parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")

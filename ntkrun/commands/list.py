@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ntkrun.commands import add_folder
 from ntkrun.errors import DataError
-from ntkrun.store.runs import Run, scan
+from ntkrun.store.runs import Run, scan, when
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 def line(run: Run) -> str:
     """Return what the list shows of a run."""
-    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.status.get("started", 0)))
+    started = time.strftime("%Y-%m-%d %H:%M", time.localtime(when(run.status, "started")))
     score = f"{run.metric} {run.result[f'test/{run.metric}']:.4f}" if run.metric else "-"
     seconds = run.result.get("time/total_s", run.result.get("time/wall_s"))
     took = "-" if seconds is None else f"{seconds:.1f} s"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ntkrun.commands import add_folder
 from ntkrun.errors import DataError
+from ntkrun.paths import sqlite_url
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,12 +25,15 @@ def run(options: argparse.Namespace) -> int:
         raise DataError(
             f"{database} is not there: no run of {options.folder} has been published. See ntkrun list."
         )
+    from ntkrun.store.database import settle
+
+    settle(database.parent)
     words = [
         "--host",
         "127.0.0.1",
         "--port",
         str(options.port),
         "--backend-store-uri",
-        f"sqlite:///{database}",
+        sqlite_url(database),
     ]
     os.execv(sys.executable, [sys.executable, "-m", "mlflow", "ui", *words])

@@ -9,6 +9,7 @@ from pathlib import Path
 from ntkrun.commands import add_folder
 from ntkrun.errors import IntegrityError
 from ntkrun.progress import progress
+from ntkrun.store.database import lost, settle
 from ntkrun.store.runs import load
 from ntkrun.store.shards import ShardStore
 
@@ -42,6 +43,15 @@ def run(options: argparse.Namespace) -> int:
             load(folder)
         except (IntegrityError, ValueError) as error:
             bad.append(str(error))
+    home = root.absolute()
+    settle(home)
+    try:
+        bad += [
+            f"{run.place} is not there: MLflow's copy of {run.folder}. ntkrun sync makes it again"
+            for run in lost(home)
+        ]
+    except IntegrityError as error:
+        bad.append(str(error))
     for message in bad:
         sys.stdout.write(message + "\n")
     sys.stdout.write(

@@ -37,11 +37,11 @@ def obtain(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
         return path
     if os.environ.get("NTKRUN_OFFLINE"):
         raise NetworkError(f"{what} is not in {folder} and NTKRUN_OFFLINE is set. Set dataset.path=FILE.")
-    from filelock import FileLock
+    from ntkrun.store import lock
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".download.lock"):  # of many that want it, one downloads
+        with lock.held(folder / ".download.lock", "data_dir"):  # of many that want it, one downloads
             return _known(mirrors, folder) or _download(what, mirrors, folder)
     except OSError as error:
         raise MachineError(f"{folder} cannot be written: {error.strerror}. Set data_dir=DIR.") from error

@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from ntkrun.datasets.split import Split
@@ -23,6 +22,7 @@ from ntkrun.progress import progress
 from ntkrun.stages import memory
 from ntkrun.stages.solver import Ridge
 from ntkrun.stages.work import Kernel, Rows
+from ntkrun.store import lock
 from ntkrun.store.atomic import make_folder, remove_temporaries
 from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
@@ -129,7 +129,7 @@ def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor
     folder = root / content_key(spec)
     shards = plan(split, shard_rows)
     make_folder(folder)
-    with FileLock(folder / ".lock"):
+    with lock.held(folder / ".lock", "output_dir"):
         remove_temporaries(folder)
         store = ShardStore(folder, spec)
         known = [name for name, *_ in shards if name in store.receipts]

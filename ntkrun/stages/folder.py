@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import logging.handlers
-import os
-import platform
 import secrets
 import time
 from pathlib import Path
@@ -16,7 +14,9 @@ from typing import Any
 from ntkrun import machine
 from ntkrun.errors import MachineError
 from ntkrun.redact import Formatter, redacted
+from ntkrun.stages.track import user
 from ntkrun.store.atomic import make_folder, write_json
+from ntkrun.store.runs import whose
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class RunFolder:
         self.finished = True
 
     def _status(self, status: str, **more: Any) -> None:
-        process: dict[str, Any] = {"pid": os.getpid(), "host": platform.node(), "key": self.key}
+        process: dict[str, Any] = {**whose(), "user": user(), "key": self.key}
         sweep = self.sweep and str(self.sweep)
         self.write(
             "status.json", {"status": status, "started": self.started, "sweep": sweep, **process, **more}

@@ -1,23 +1,27 @@
-"""Stage 5: the run folder first, then one MLflow run that is a view of it; a sweep is a parent run."""
+"""Stage 5: the run folder first, then one MLflow run that is a view of it."""
 
 from __future__ import annotations
 
+import getpass
 import json
 import logging
 import os
+import urllib.parse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntkrun.paths import sqlite_file, sqlite_url
 from ntkrun.redact import redacted
-from ntkrun.store.atomic import write_json
+from ntkrun.stages import causes
+from ntkrun.stages.causes import Unpublished
+from ntkrun.store import database, lock, modes
+from ntkrun.store.database import ARTIFACTS, HOME, KEY
 from ntkrun.store.runs import Run, load, read_json
 
 log = logging.getLogger(__name__)
-
-KEY = "ntkrun.key"  # tag by which a run is found again
 
 
 @dataclass(frozen=True)
@@ -30,35 +34,87 @@ class Tracker:
 
     @staticmethod
     def of(config: dict[str, Any], output_dir: Path) -> Tracker:
-        """Return the tracker that a configuration names."""
-        uri = config["tracking"]["uri"] or f"sqlite:///{output_dir / 'mlflow.db'}"
-        return Tracker(uri, config["tracking"]["experiment"], output_dir / "mlartifacts")
+        """Return the tracker that a configuration names, else the one of MLflow's variables, else ours."""
+        section = config.get("tracking") or {}
+        around = os.environ.get("MLFLOW_TRACKING_URI")
+        uri = with_password(section.get("uri") or around or sqlite_url(output_dir / "mlflow.db"))
+        name = section.get("experiment")
+        if name is None:
+            name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or "ntkrun"
+        return Tracker(str(uri), str(name), output_dir / ARTIFACTS)
+
+    def record(self) -> dict[str, Any]:
+        """Return what a run writes down: no address for the store in its own folder, which may move."""
+        file = self.file
+        if file:
+            ours = file == self.artifacts.parent / "mlflow.db"
+            return {"uri": None if ours else sqlite_url(file), "experiment": self.experiment}
+        return {"uri": redacted(self.uri), "experiment": self.experiment}
+
+    @property
+    def file(self) -> Path | None:
+        """The SQLite file; None for a server, another database, and a database in memory."""
+        file = sqlite_file(self.uri)
+        return file and file.absolute()
 
     @contextmanager
     def store(self) -> Iterator[tuple[Any, str]]:
-        """Yield a client and the experiment's id under a lock: two that open a fresh SQLite break it."""
+        """Yield a client and the experiment's id under a lock; Unpublished if the store cannot be used."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         # a dead server is given seconds, not the client's four minutes: the folder can be published later
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        from filelock import FileLock
         from mlflow.tracking import MlflowClient
 
         # what they have to say of a broken store comes to us as an exception
         for name in ("mlflow", "sqlalchemy"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+        home, file = self.artifacts.parent, self.file
+        if file and (cause := database.check(file)):
+            raise Unpublished(cause)
         self.artifacts.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.artifacts.parent / ".mlflow.lock"):
+        if file:
+            file.parent.mkdir(parents=True, exist_ok=True)
+        with lock.held(database.lock_of(file or home / "mlflow.db"), "output_dir"):
+            at_home = file is not None and file.parent == home
+            if file and at_home and file.exists():
+                database.repair(file, home)
             client = MlflowClient(tracking_uri=self.uri)
             found = client.get_experiment_by_name(self.experiment)
+            if file and file.exists():
+                modes.share(file)
+            if found and found.lifecycle_stage == "deleted":
+                raise Unpublished(causes.deleted(self.uri, self.experiment, found.experiment_id))
             if found:
                 yield client, found.experiment_id
-            else:
-                # a server keeps artifacts where it and its readers see them
-                remote = self.uri.startswith(("http:", "https:"))
-                location = None if remote else (self.artifacts / self.experiment).as_uri()
-                yield client, client.create_experiment(self.experiment, artifact_location=location)
+                return
+            # a server keeps artifacts where it and its readers see them
+            remote = self.uri.startswith(("http:", "https:"))
+            location = None if remote else (self.artifacts / folder_name(self.experiment)).as_uri()
+            tags = {HOME: str(home)} if at_home else None
+            yield client, client.create_experiment(self.experiment, artifact_location=location, tags=tags)
+
+
+def with_password(uri: str, *known: str | None) -> str:
+    """Return the address with its password, if it is known: records do not keep it."""
+    for full in (*known, os.environ.get("MLFLOW_TRACKING_URI")):
+        if full and redacted(full) == uri:
+            return full
+    return uri
+
+
+def relocated(uri: str | None, before: Path, now: Path) -> str | None:
+    """Return the address of a store, in `now` if it was a SQLite file in the folder `before`."""
+    file = sqlite_file(uri) if uri else None
+    return sqlite_url(now / file.relative_to(before)) if file and file.is_relative_to(before) else uri
+
+
+def folder_name(experiment: str) -> str:
+    """Return a folder for an experiment's artifacts that lies where it should, whatever the name."""
+    if experiment == Path(experiment).name and experiment != "..":
+        return experiment
+    return urllib.parse.quote(experiment, safe="").replace(".", "%2E")
 
 
 def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -90,27 +146,35 @@ def parameters(config: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
-def publish(folder: Path, tracker: Tracker) -> str | None:
-    """Make one MLflow run of a finished run folder and return its id; None where tracking fails.
-
-    Reads only the folder, so it can be repeated, and a second time finds the first one's run. A failing
-    tracker never fails the run: the folder is the truth.
-    """
+def attempt(folder: Path, tracker: Tracker) -> str | None:
+    """Do `publish`, but say in one line that it has failed and return None: the folder is the truth."""
     try:
-        return _publish(load(folder), tracker)
-    # any store may fail in any way (network, locked database, version mismatch)
-    except Exception as error:
+        return publish(folder, tracker)
+    except Unpublished as error:
         log.warning(
-            "tracking   %s failed (%s: %s); the run folder is complete, publish it later with ntkrun sync",
-            redacted(tracker.uri),
-            type(error).__name__,
-            str(error).splitlines()[0] if str(error) else "",
+            "tracking   %s; the run folder is complete, publish it later with ntkrun sync. %s",
+            error.cause.what,
+            error.cause.remedy,
         )
         log.debug("tracking failed", exc_info=True)
         return None
 
 
+def publish(folder: Path, tracker: Tracker) -> str:
+    """Make one MLflow run of a finished run folder and return its id; Unpublished if that fails.
+
+    Reads only the folder, so it can be repeated, and a second time finds the first one's run.
+    """
+    try:
+        return _publish(load(folder), tracker)
+    # any store may fail in any way (network, locked database, version mismatch)
+    except Exception as error:
+        raise Unpublished(causes.of(error, tracker.uri)) from error
+
+
 def _publish(run: Run, tracker: Tracker) -> str:
+    from ntkrun.stages import parent
+
     key = run.status.get("key", run.folder.name)
     # all of it under the lock: SQLite takes one writer at a time, and nobody else publishes this run
     with tracker.store() as (client, experiment):
@@ -118,12 +182,12 @@ def _publish(run: Run, tracker: Tracker) -> str:
             if old.info.status == "FINISHED":
                 return old.info.run_id
             client.delete_run(old.info.run_id)  # somebody was killed while publishing it
-        tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL"}
-        tags |= {"run_folder": str(run.folder), KEY: key}
+        tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL", KEY: key}
+        tags["mlflow.user"] = run.status.get("user") or user()
         if run.environment.get("git_revision"):
             tags["mlflow.source.git.commit"] = run.environment["git_revision"]
-        if run.status.get("sweep"):
-            tags["mlflow.parentRunId"] = _parent(client, experiment, Path(run.status["sweep"]), tracker)
+        if sweep := parent.sweep_of(run):
+            tags["mlflow.parentRunId"] = parent.open_run(client, experiment, sweep, tracker)
         # the run's own times, not those of publishing it
         started, ended = (int(run.status[k] * 1000) for k in ("started", "finished"))
         name = run.result["run_name"]
@@ -131,6 +195,14 @@ def _publish(run: Run, tracker: Tracker) -> str:
         _fill(client, made.info.run_id, run, ended)
         client.set_terminated(made.info.run_id, "FINISHED", end_time=ended)
         return made.info.run_id
+
+
+def user() -> str:
+    """Return the user's name, or the number of one without a name."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return str(os.getuid())
 
 
 def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
@@ -143,7 +215,8 @@ def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
         for step, (lam, value) in enumerate(zip(path["relative_lambda"], path["valid_scores"], strict=True)):
             scores += [Metric(metric, value, now, step), Metric("path/relative_lambda", lam, now, step)]
     params = [Param(k, str(v)[:6000]) for k, v in parameters(run.config).items()]
-    texts = [RunTag(k, v) for k, v in result.items() if isinstance(v, str)]
+    # the folder may have been moved since it wrote its own name down
+    texts = [RunTag(k, v) for k, v in {**result, "run_folder": str(run.folder)}.items() if isinstance(v, str)]
     client.log_batch(run_id, metrics=scores, params=params, tags=texts)
     data = Dataset(
         name=result["dataset"],
@@ -154,61 +227,3 @@ def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
     )
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "train and test")])])
     client.log_artifacts(run_id, str(run.folder))
-
-
-def _parent(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
-    """Return the MLflow run of a sweep, made by whichever job comes first; call it under the store's lock."""
-    from mlflow.entities import Param
-
-    record = read_json(sweep / "sweep.json")
-    if record.get("parent_run_id") and record.get("tracking_uri") == redacted(tracker.uri):
-        return record["parent_run_id"]
-    key = record.get("key", sweep.name)
-    tags = {
-        "mlflow.source.name": "ntkrun",
-        "mlflow.source.type": "LOCAL",
-        "sweep_folder": str(sweep),
-        KEY: key,
-    }
-    name, start = f"sweep {sweep.name}", int(record["started"] * 1000)
-    # one that was killed before it could write the run's id down has left the run
-    left = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
-    run = left[0] if left else client.create_run(experiment, run_name=name, start_time=start, tags=tags)
-    words = (word.lstrip("+~").partition("=") for word in record["overrides"])
-    params = {"".join(c if c.isalnum() or c in "_-./ " else "_" for c in k): v[:6000] for k, _, v in words}
-    client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])  # the last word counts
-    record |= {
-        "parent_run_id": run.info.run_id,
-        "tracking_uri": redacted(tracker.uri),
-        "experiment": tracker.experiment,
-    }
-    record["artifacts"] = str(tracker.artifacts)
-    write_json(sweep / "sweep.json", record)
-    return run.info.run_id
-
-
-def close_sweep(sweep: Path, uri: str | None = None) -> bool:
-    """End the MLflow run of a finished sweep, if it has one; False where the store cannot be reached.
-
-    `uri` is the store with its password, if it has one: sweep.json does not know that.
-    """
-    record = read_json(sweep / "sweep.json")
-    if not record.get("parent_run_id") or record.get("closed"):
-        return True
-    try:
-        tracker = Tracker(uri or record["tracking_uri"], record["experiment"], Path(record["artifacts"]))
-        with tracker.store() as (client, _):
-            for state in ("ok", "skipped", "failed"):
-                client.log_metric(record["parent_run_id"], f"jobs/{state}", record[state])
-            end = int(record["finished"] * 1000)
-            status = "FAILED" if record["failed"] else "FINISHED"
-            client.set_terminated(record["parent_run_id"], status, end_time=end)
-    # as in `publish`
-    except Exception as error:
-        log.warning(
-            "tracking   the sweep's run could not be ended (%s); see ntkrun sync", type(error).__name__
-        )
-        log.debug("tracking failed", exc_info=True)
-        return False
-    write_json(sweep / "sweep.json", {**record, "closed": True})
-    return True

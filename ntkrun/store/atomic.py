@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkrun.errors import MachineError
+from ntkrun.store.modes import umask, why
 
 TEMPORARY = ".tmp-"
 
@@ -20,7 +21,7 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise MachineError(
-            f"{path} could not be made: {error.strerror}. Choose another output_dir."
+            f"{path} could not be made: {why(path, error)}. Choose another output_dir."
         ) from error
 
 
@@ -37,7 +38,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
-            os.fchmod(file.fileno(), 0o666 & ~_umask())  # mkstemp makes it private
+            os.fchmod(file.fileno(), 0o666 & ~umask())  # mkstemp makes it private
             os.fsync(file.fileno())
         os.replace(temporary, path)
         temporary = None
@@ -48,7 +49,8 @@ def write_atomic(path: Path, data: bytes) -> None:
             os.close(folder)
     except OSError as error:
         raise MachineError(
-            f"{path} could not be written: {error.strerror}. Free space or choose another output_dir."
+            f"{path} could not be written: {why(path.parent, error)}. "
+            "Free space or choose another output_dir."
         ) from error
     finally:
         if temporary is not None:
@@ -59,12 +61,6 @@ def write_atomic(path: Path, data: bytes) -> None:
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document as `write_atomic` does; what JSON does not know becomes a string."""
     write_atomic(path, (json.dumps(document, indent=2, default=str) + "\n").encode())
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def remove_temporaries(folder: Path) -> None:

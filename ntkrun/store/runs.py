@@ -37,8 +37,7 @@ class Run:
     def state(self) -> str:
         """FINISHED, FAILED, KILLED, RUNNING, or DIED where the process that ran it is gone."""
         state = str(self.status.get("status", "DIED"))
-        here = self.status.get("host") == platform.node()
-        return "DIED" if state == "RUNNING" and here and not alive(self.status.get("pid")) else state
+        return "DIED" if died(self.status) else state
 
     @property
     def metric(self) -> str | None:
@@ -62,6 +61,17 @@ def alive(pid: Any) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def whose() -> dict[str, Any]:
+    """Return what a record says of the process that writes it."""
+    return {"pid": os.getpid(), "host": platform.node()}
+
+
+def died(record: dict[str, Any]) -> bool:
+    """Return whether the process behind a RUNNING record is gone; one of another host may be running."""
+    here = record.get("host") == platform.node()
+    return record.get("status") == "RUNNING" and here and not alive(record.get("pid"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -90,12 +100,23 @@ def load(folder: Path) -> Run:
 
 
 def scan(root: Path) -> Iterator[Run]:
-    """Yield every run of <root>/runs, oldest first; a damaged folder is named in the log and left out."""
+    """Yield every run of <root>/runs, oldest first; a damaged folder is named in the log and left out.
+
+    The recorded start decides: folders are named in the local time of whoever made them.
+    """
+    runs = []
     for path in sorted((root / "runs").glob("*/config.json")):
         try:
-            yield load(path.parent)
+            runs.append(load(path.parent))
         except IntegrityError as error:
             log.warning("%s", error)
+    yield from sorted(runs, key=lambda run: when(run.status, "started"))
+
+
+def when(record: dict[str, Any], event: str) -> float:
+    """Return the time in seconds since 1970, UTC, that a record gives for "started" or "finished"."""
+    time = record.get(event)
+    return float(time) if isinstance(time, int | float) else 0.0
 
 
 def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
@@ -125,4 +146,4 @@ def finished_like(root: Path, config: dict[str, Any], facts: dict[str, Any]) -> 
         and all(run.result.get(key) == value for key, value in facts.items())
         and same_words(run.config, ("path",)) == wanted
     ]
-    return max(same, key=lambda run: run.status.get("finished", 0), default=None)
+    return max(same, key=lambda run: when(run.status, "finished"), default=None)

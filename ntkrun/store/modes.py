@@ -1,0 +1,85 @@
+"""A folder that a group shares: whatever is made in it is the group's as well."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def follow(folder: Path) -> None:
+    """Let new files of this process take the mode of `folder`, if its group may write there.
+
+    Otherwise the umask stays as it is.
+    """
+    mask = _mask(folder)
+    if mask is not None:
+        os.umask(mask)
+
+
+def _mask(folder: Path) -> int | None:
+    """Return the umask for a folder that a group shares; None for any other.
+
+    A folder that is not there yet follows the one above it if that hands its group down (setgid). A sticky
+    folder (/tmp) is shared by strangers, not by a group.
+    """
+    here = next((p for p in (folder, *folder.parents) if p.is_dir()), None)
+    if here is None:
+        return None
+    mode = here.stat().st_mode
+    shared = mode & stat.S_IWGRP and not mode & stat.S_ISVTX and (here == folder or mode & stat.S_ISGID)
+    return ~mode & 0o077 if shared else None
+
+
+@contextmanager
+def like(folder: Path) -> Iterator[None]:
+    """Do `follow` for a while."""
+    mine = umask()
+    try:
+        follow(folder)
+        yield
+    finally:
+        os.umask(mine)
+
+
+def umask() -> int:
+    """Return the umask of this process."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def share(file: Path) -> None:
+    """Give a file of ours to the group that shares its folder: SQLite makes its own without."""
+    mask, about = _mask(file.parent), file.stat()
+    if mask is not None and about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) != 0o666 & ~mask:
+        file.chmod(0o666 & ~mask)
+
+
+def owner(path: Path) -> str:
+    """Return the name of the user who owns a path, or the number of one without a name."""
+    try:
+        return path.owner()
+    except (KeyError, NotImplementedError):
+        return str(path.stat().st_uid)
+
+
+def why(path: Path, error: OSError) -> str:
+    """Return why a path could not be written: the system's words, and the owner of what is read-only."""
+    text = error.strerror or str(error)
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        for place in (path, *path.parents):
+            if place.exists():
+                if not writable(place):
+                    text += f" ({place} is read-only for you: it is owned by {owner(place)})"
+                break
+    return text
+
+
+def writable(path: Path) -> bool:
+    """Return whether this process may write to a path."""
+    effective = os.access in os.supports_effective_ids
+    return os.access(path, os.W_OK, effective_ids=effective)
