@@ -82,19 +82,16 @@ def labels_of(name: str, role: str, y: np.ndarray, classes: int) -> np.ndarray:
 def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> int:
     """Return how many classes the labels 0..k-1 make, at least 2.
 
-    Labels that are no such numbers at all pass here: `labels_of` names them. Raises DataError where one of
-    them is absent or negative.
+    Labels that are no such numbers at all pass here: `labels_of` names them. Raises DataError if one of them
+    is absent.
     """
     with np.errstate(over="ignore"):
         labels = np.unique(y.astype(np.float64) if y.dtype.kind == "f" else y)
     if labels.dtype.kind not in "uif" or not np.isfinite(labels).all() or len(labels) < 2:
         return 2
-    if not (labels == np.round(labels)).all():
+    if labels[0] < 0 or not (labels == np.round(labels)).all():
         return 2
     top = int(labels[-1])
-    if labels[0] < 0:
-        got = f"{len(labels)} labels from {int(labels[0]):g} to {top:g}"
-        raise DataError(must_be(parameter, owner, "labels 0..k-1", got, renumbering(labels)))
     if top >= len(labels):
         # not by a list of all numbers up to the top, which may be 2^63
         absent = int(np.argmax(labels != np.arange(len(labels))))

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ntkrun import checks
-from ntkrun.datasets.arrays import classes_of
+from ntkrun.datasets.arrays import classes_of, renumbering
 from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.inputs import few
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.datasets.table import read
 from ntkrun.errors import DataError, must_be
@@ -78,19 +79,18 @@ class Csv(DataSource):
         columns, values = read(path, self.header)
         target = columns[-1] if self.target is None else str(self.target)
         if target not in columns or len(columns) < 2:
-            raise DataError(
-                must_be("target", "Csv", "a column besides others: " + ", ".join(columns), target)
-            )
+            constraint = f"a column besides others: {few(columns)}"
+            raise DataError(must_be("target", "Csv", constraint, target))
         at = columns.index(target)
         x, y = np.delete(values, at, 1), values[:, at]
         classes = None
         if self.task == "classification":
-            if not np.array_equal(y, np.round(y)):
-                remedy = "dataset.task=regression fits numbers."
-                got = f"fractions in column {target}"
+            fractions = not np.array_equal(y, np.round(y))
+            if fractions or y.min() < 0:
+                got = f"{'fractions' if fractions else f'{y.min():g}'} in column {target}"
+                remedy = "dataset.task=regression fits numbers." if fractions else renumbering(y)
                 raise DataError(must_be("target", "Csv", "labels 0..k-1 for classification", got, remedy))
             classes = classes_of(y, "target", "Csv")
-            y = y.astype(np.int64)
         # the permutation that sets the test part aside is another than the one inside train
         order = np.random.default_rng(self.split_seed + 1).permutation(len(y))
         start, stop = round((1 - self.test_fraction) * len(y)), len(y)

@@ -55,6 +55,8 @@ def read(path: Path, header: bool | None) -> tuple[list[str], np.ndarray]:
         pd.read_csv(path, nrows=2, **text)
         table = pd.read_csv(path, header=None if header is False else 0)
         values = table.to_numpy(dtype=np.float64)
+        if not len(values):
+            raise ValueError("it has no rows")
     except DataError:
         raise
     except DAMAGED as error:

@@ -149,6 +149,24 @@ CASES = [
         before=lines("2018,2019,2020,2021", *ROWS),
         says=("32 train", "8 test"),
     ),
+    Case(
+        "16.3",
+        "a header and no rows",
+        "refused",
+        CSV + "t.csv dataset.task=classification",
+        before=lines("a,b,c,y"),
+        code=3,
+        says=("it has no rows",),
+    ),
+    Case(
+        "16.3",
+        "a header of one name that holds no comma, with a separator of another kind",
+        "refused: write commas",
+        CSV + "t.csv",
+        before=lines("a|b|c|y", *(row.replace(",", "|") for row in ROWS)),
+        code=3,
+        says=("with commas between columns",),
+    ),
     *(
         Case(
             "19",
