@@ -11,7 +11,9 @@ from typing import Any
 
 from ntkrun.errors import DataError, NtkrunError
 from ntkrun.helptext import conf_dir
+from ntkrun.paths import as_path, sqlite_file
 from ntkrun.redact import Formatter, redacted
+from ntkrun.words import prepared, quoted
 
 log = logging.getLogger(__name__)
 
@@ -28,13 +30,15 @@ def launch(words: list[str]) -> int:
     def job(config: Any) -> float | None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
+        from omegaconf import OmegaConf
 
         here = HydraConfig.get()
         if here.mode == RunMode.MULTIRUN:
             title = ", ".join(here.overrides.task)
-            if config.executor.name != "serial" and "basic_launcher" not in here.launcher._target_:
+            kind = OmegaConf.select(config, "executor.name")
+            if kind != "serial" and "basic_launcher" not in here.launcher._target_:
                 _warn_of_two_levels(int(here.job.num))
-            return _swept(config, Path(here.sweep.dir).absolute(), int(here.job.num), title)
+            return _swept(config, as_path(here.sweep.dir), int(here.job.num), title)
         try:
             _single(config)
         except Exception as error:
@@ -42,12 +46,13 @@ def launch(words: list[str]) -> int:
             raised.append(error)  # raised below: Hydra would print lines of its own
         return None
 
+    words = prepared(words)
     for word, value in itertools.pairwise([*words, ""]):
         option, _, joined = word.partition("=")
         if option in ("--config-dir", "-cd"):
             from ntkrun.yamlcheck import check_folder
 
-            check_folder(Path(joined or value))
+            check_folder(as_path(joined or value))
     # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
@@ -166,7 +171,7 @@ def summary(result: dict[str, Any], output_dir: str, uri: str) -> str:
     lines.append(("report", result["run_folder"]))
     if result.get("mlflow/run_id"):
         lines.append(("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}"))
-        if uri.startswith("sqlite:"):
+        if sqlite_file(uri):
             lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
     return "\n" + "\n".join(f"{name:<14}{text}" for name, text in lines) + "\n"
 
@@ -190,10 +195,17 @@ def hydra_message(error: Exception) -> str:
     """Return the first telling line of a Hydra or OmegaConf error, with the nearest valid name."""
     import difflib
     import re
+    import shlex
 
     if isinstance(error.__cause__, NtkrunError):
         return str(error.__cause__)
     text = " ".join(str(error).split())
+    if several := re.search(r"Ambiguous value for argument '(.*?)'(?= 1\.|$)", text):
+        key, _, value = several[1].partition("=")
+        one = shlex.quote(f"{key}={quoted(value)}")
+        return f"{several[1]} holds several values. Add -m for a sweep over them, or type {one} for one text."
+    if unset := re.search(r"Missing mandatory value: .*full_key: (\S+)", text):
+        return f"{unset[1]} has no value. Type {unset[1]}=VALUE."
     if type(error).__module__.startswith("yaml"):
         return f"a configuration file cannot be read: {text}"
     missing = re.search(r"Could not (?:find|load) '?(\w+)/([^' ]+)'?", text)

@@ -13,6 +13,7 @@ from ntkrun.model import Model
 from ntkrun.stages import baseline, data, featurize, figures, memory, regress, score, track
 from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
+from ntkrun.words import as_typed
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 def run(config: RunConfig) -> dict[str, Any]:
     """Do the run, or the study, and return its result, the content of result.json."""
     machine.reset_peak_rss()
-    with RunFolder(config.output_dir, config.sweep) as folder:
+    with RunFolder(config.output_dir, config.sweep) as folder, as_typed(config.record):
         split = data.run(config.source)
         work = _experiment if config.study is None else _study
         with config.executor:

@@ -5,10 +5,9 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
-from pathlib import Path
 
-from ntkrun.commands import add_folder
-from ntkrun.errors import NetworkError
+from ntkrun.commands import add_folder, opened, unreadable
+from ntkrun.errors import MachineError, NetworkError
 from ntkrun.redact import redacted
 from ntkrun.stages import track
 from ntkrun.store.atomic import write_json
@@ -23,7 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Publish every finished run that has no MLflow run; exit code 6 where the store cannot be reached."""
-    root = Path(options.folder).absolute()
+    root = opened(options.folder)
+    if not (root / "runs").is_dir():
+        sys.stdout.write(f"{root} holds no run: there is nothing to publish\n")
+        return 0
     todo = [r for r in scan(root) if r.result and not r.result.get("mlflow/run_id")]
     for done, one in enumerate(todo):
         tracker = track.Tracker.of(one.config, root)
@@ -39,5 +41,9 @@ def run(options: argparse.Namespace) -> int:
     ended = [p.parent for p in records if read_json(p).get("status") == "FINISHED"]
     if not all(list(map(track.close_sweep, ended))):
         raise NetworkError("the store of a sweep cannot be reached. Try again later.")
-    sys.stdout.write(f"{len(todo)} runs published; every finished run in {root} is in its MLflow store\n")
-    return 0
+    hidden = len(unreadable(root))
+    but = f", but for {hidden} folders that cannot be read" if hidden else ""
+    sys.stdout.write(
+        f"{len(todo)} runs published; every finished run in {root} is in its MLflow store{but}\n"
+    )
+    return MachineError.exit_code if hidden else 0

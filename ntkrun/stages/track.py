@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ntkrun.paths import sqlite_url
 from ntkrun.redact import redacted
 from ntkrun.store.atomic import write_json
 from ntkrun.store.runs import Run, load, read_json
+from ntkrun.words import LINKED
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ class Tracker:
     @staticmethod
     def of(config: dict[str, Any], output_dir: Path) -> Tracker:
         """Return the tracker that a configuration names."""
-        uri = config["tracking"]["uri"] or f"sqlite:///{output_dir / 'mlflow.db'}"
+        uri = config["tracking"]["uri"] or sqlite_url(output_dir / "mlflow.db")
         return Tracker(uri, config["tracking"]["experiment"], output_dir / "mlartifacts")
 
     @contextmanager
@@ -70,10 +72,6 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[prefix + key] = value
     return out
-
-
-# method parameters whose yaml takes them from a key of another name
-LINKED = {"n_components": "feature_dim", "random_state": "seed"}
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:
