@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from ntkrun.errors import DataError, NtkrunError
 from ntkrun.helptext import conf_dir
-from ntkrun.paths import as_path, sqlite_file
+from ntkrun.paths import as_path, home, sqlite_file
 from ntkrun.redact import Formatter, redacted
 from ntkrun.words import prepared, quoted
 
@@ -47,6 +48,12 @@ def launch(words: list[str]) -> int:
         return None
 
     words = prepared(words)
+    for name in (
+        "NTKRUN_OUTPUT_DIR",
+        "NTKRUN_DATA_DIR",
+    ):  # Hydra makes a sweep's folder of what it finds here
+        if name in os.environ:
+            os.environ[name] = home(os.environ[name])
     for word, value in itertools.pairwise([*words, ""]):
         option, _, joined = word.partition("=")
         if option in ("--config-dir", "-cd"):

@@ -50,14 +50,9 @@ def run(options: argparse.Namespace) -> int:
         there = "" if here == path else ", not there yet: a run makes it"
         lines.append(f"{key:<14}{path}{free}{there}")
         if wrong:
-            variable = f"NTKRUN_{key.upper()}"
-            trouble.append(
-                f"{here} does not let a run {wrong}; choose another place: {key}=DIR or {variable}"
-            )
+            trouble.append(f"a run cannot {wrong}; choose another place: {key}=DIR or NTKRUN_{key.upper()}")
         elif shutil.disk_usage(here).free < LEAST:
-            trouble.append(
-                f"less than 1 GiB is free in {here}; free some, or choose another place: {key}=DIR"
-            )
+            trouble.append(f"less than 1 GiB is free in {here}; choose another place: {key}=DIR")
     if memory is not None and memory < 2 << 30:
         trouble.append("less than 2 GiB of memory are free; lower feature_dim and dataset.n_train")
     lines += [f"{'trouble':<14}{text}" for text in trouble] or ["nothing stands in the way of a run"]
