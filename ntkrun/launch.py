@@ -48,10 +48,8 @@ def launch(words: list[str]) -> int:
         return None
 
     words = prepared(words)
-    for name in (
-        "NTKRUN_OUTPUT_DIR",
-        "NTKRUN_DATA_DIR",
-    ):  # Hydra makes a sweep's folder of what it finds here
+    # Hydra makes the folder of a sweep of what it finds there
+    for name in ("NTKRUN_OUTPUT_DIR", "NTKRUN_DATA_DIR"):
         if name in os.environ:
             os.environ[name] = home(os.environ[name])
     for word, value in itertools.pairwise([*words, ""]):

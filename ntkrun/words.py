@@ -98,11 +98,13 @@ def _key(word: str) -> str:
 
 def _override(key: str, text: str, several: bool) -> tuple[str, bool]:
     """Return the override for Hydra, and whether Hydra could have read it."""
-    choice = re.fullmatch(r"(choice\()(.*)(\))", text) if several else None
-    before, inside, behind = choice.groups() if choice else ("", text, "")
-    parts = [_value(_key(key), part) for part in (_elements(inside) if several else [text])]
+    name = _key(key)
+    # Hydra takes choice(a,b) for a,b, but forgets the quotes in it
+    if several and name in TEXTS and (choice := re.fullmatch(r"choice\((.*)\)", text)):
+        text = choice[1]
+    parts = [_value(name, part) for part in (_elements(text) if several else [text])]
     good = all(fine for _, fine in parts)
-    new = f"{key}={before}{','.join(value for value, _ in parts)}{behind}"
+    new = f"{key}={','.join(value for value, _ in parts)}"
     if _parsed(new) is None or (not good and os.path.lexists(text)):  # one file, with a comma in its name
         return f"{key}={quoted(text)}", False
     return new, good

@@ -9,6 +9,7 @@ from ntkrun import checks
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
+from ntkrun.paths import as_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,4 +74,4 @@ class DataSource:
 
         import pooch
 
-        return Path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
+        return as_path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))

@@ -15,6 +15,7 @@ from ntkrun import checks
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split, classes_of, make_split
 from ntkrun.errors import DataError, must_be
+from ntkrun.paths import as_path
 
 # what pandas and a rotten .gz or .zip raise
 DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
@@ -75,7 +76,7 @@ class Csv(DataSource):
 
     def load(self) -> Split:
         """Return the split; DataError for a file that is not a table of finite numbers."""
-        path = Path(self.path).expanduser() if self.path else self.cache() / str(self.file)
+        path = as_path(self.path) if self.path else self.cache() / str(self.file)
         if not path.is_file():
             get = f"Get it from {self.source} and set" if self.source else "Set"
             remedy = f"{get} dataset.path=FILE."

@@ -17,6 +17,7 @@ from ntkrun import checks
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Split, classes_of, make_split
 from ntkrun.errors import DataError, must_be
+from ntkrun.paths import as_path
 
 # RuntimeError: zipfile's for a method it does not know and for a member that is encrypted; TokenError and
 # SyntaxError: numpy's, which reads a header as Python's literals
@@ -55,7 +56,7 @@ class Npz(DataSource):
 
     def load(self) -> Split:
         """Return the split; the file is read without unpickling anything."""
-        path = Path(str(self.path)).expanduser()
+        path = as_path(str(self.path))
         if not path.is_file():
             raise DataError(must_be("path", "Npz", "an existing file", str(path)))
         try:
