@@ -3,17 +3,13 @@
 import json
 import os
 import shutil
-import sqlite3
 import subprocess
 import sys
-from pathlib import Path
 
-import filelock
 import pytest
 
 from ntkrun import cli
 from ntkrun.paths import absolute_url
-from ntkrun.store import atomic
 from tests.cases.base import ROOT, TABLE, Case
 
 OK = TABLE + "dataset.path={cases}/ok.csv "
@@ -78,36 +74,8 @@ def without_permission(*folders):
     return call
 
 
-CALLS = {
-    "lock": (filelock.FileLock, "acquire"),
-    "fsync": (os, "fsync"),
-    "rename": (os, "replace"),
-    "database": (sqlite3, "connect"),
-}
-
-
-def refuse(step):
-    """Have a system call of doctor fail, as on a share that lacks it."""
-
-    def before(stage):
-
-        def fail(*_, **__):
-            raise OSError(95, "Operation not supported")
-
-        where, name = CALLS[step]
-        stage.outputs.mkdir()
-        stage.monkeypatch.setattr(where, name, fail)
-
-    return before
-
-
 def left_empty(stage):
     assert not list(stage.outputs.iterdir())
-
-
-def full(stage):
-    usage = shutil.disk_usage(stage.here)._replace(free=1 << 20)
-    stage.monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
 
 ABSENT = [
@@ -216,63 +184,6 @@ DEEPER = [
         never=["nothing damaged"],
     ),
 ]
-DOCTOR = [
-    Case(
-        "16.9",
-        "`ntkrun doctor` before the first run",
-        "it tries the folder above and makes no folder",
-        "doctor outputs/deeper",
-        says=["not there yet: a run makes it", "nothing stands in the way"],
-        check=nothing_made,
-    ),
-    Case(
-        "16.9",
-        "`ntkrun doctor` with a file in place of the folder",
-        "it says that a run cannot make a folder there, and which key names another place; exit code 5",
-        "doctor outputs",
-        before=is_file,
-        code=5,
-        says=["a run cannot make a folder in", "(Not a directory)", "output_dir=DIR"],
-        never=["nothing stands in the way"],
-    ),
-    Case(
-        "16.9",
-        "`ntkrun doctor` with a data folder that cannot be made",
-        "it names the folder, the key and the variable; exit code 5",
-        "doctor",
-        before=is_file,
-        env={"NTKRUN_DATA_DIR": "{here}/outputs/data", "NTKRUN_OUTPUT_DIR": "{here}"},
-        code=5,
-        says=["a run cannot make a folder in", "data_dir=DIR or NTKRUN_DATA_DIR"],
-    ),
-    Case(
-        "16.9",
-        "`ntkrun doctor` with a disk that is almost full",
-        "it says how much is free and which key names another place; exit code 5",
-        "doctor outputs",
-        before=full,
-        code=5,
-        says=["less than 1 GiB is free", "output_dir=DIR"],
-    ),
-]
-DOCTOR += [
-    Case(
-        "16.9",
-        f"`ntkrun doctor` on a share that knows no {step}",
-        "it names what a run cannot do there and leaves nothing behind; exit code 5",
-        "doctor outputs",
-        before=refuse(step),
-        code=5,
-        says=[f"a run cannot {says} in", "outputs (Operation not supported)"],
-        check=left_empty,
-    )
-    for step, says in (
-        ("lock", "lock a file"),
-        ("fsync", "write a file"),
-        ("rename", "write a file"),
-        ("database", "use SQLite"),
-    )
-]
 
 
 def at_home(*names):
@@ -378,7 +289,7 @@ PATHS += [
 ]
 
 
-@pytest.mark.parametrize("case", ABSENT + UNREADABLE + EMPTY + DEEPER + DOCTOR + PATHS, ids=str)
+@pytest.mark.parametrize("case", ABSENT + UNREADABLE + EMPTY + DEEPER + PATHS, ids=str)
 def test_situation(case, stage):
     stage.play(case)
 
@@ -428,12 +339,3 @@ def test_a_record_means_the_same_from_anywhere(stage):
 )
 def test_the_address_of_a_database_becomes_absolute(typed, meant):
     assert absolute_url(typed, "/start") == meant
-
-
-def test_doctor_writes_as_runs_do(stage, monkeypatch):
-    """The file that doctor writes goes the way of every file of a run."""
-    seen = []
-    whole = atomic.os.replace
-    monkeypatch.setattr(atomic.os, "replace", lambda a, b: seen.append(Path(b).parent.parent) or whole(a, b))
-    assert stage.ntkrun("doctor") == 0
-    assert stage.here in seen
