@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from numbers import Integral, Real
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from ntkrun.errors import must_be
 
@@ -45,3 +48,41 @@ def choice(owner: str, name: str, value: object, allowed: Sequence[str]) -> list
     if value in allowed:
         return []
     return [must_be(name, owner, "one of " + ", ".join(allowed), value)]
+
+
+def types(cls: type, arguments: Mapping[str, object]) -> list[str]:
+    """Check text, lists and mappings among the arguments of a class against the types of its constructor.
+
+    Numbers are left to the class, which knows their range.
+    """
+    hints = get_type_hints(cls if is_dataclass(cls) else cls.__init__)  # type: ignore[misc]
+    return [
+        must_be(name, cls.__name__, _kind(hints[name]), value)
+        for name, value in arguments.items()
+        if name in hints and not _fits(value, hints[name])
+    ]
+
+
+def _fits(value: object, hint: Any) -> bool:
+    inside = get_args(hint)
+    if hint is str:
+        return isinstance(value, str)
+    if hint is NoneType:
+        return value is None
+    if get_origin(hint) in (list, tuple, Sequence):
+        return isinstance(value, list | tuple) and all(_fits(v, inside[0]) for v in value)
+    if get_origin(hint) is dict:
+        return isinstance(value, dict) and all(_fits(v, inside[1]) for v in value.values())
+    # the parts of a union; without any it is a number
+    return not inside or any(_fits(value, part) for part in inside)
+
+
+def _kind(hint: Any) -> str:
+    inside = get_args(hint)
+    if get_origin(hint) in (list, tuple, Sequence):
+        return f"a list of {_kind(inside[0])}"
+    if get_origin(hint) is dict:
+        return "key: value pairs"
+    if inside:
+        return " or ".join(_kind(part) for part in inside)
+    return {str: "text", NoneType: "null"}.get(hint, "a number")

@@ -5,7 +5,9 @@ Nothing heavy is imported before a run starts: --help, TAB and --cfg must answer
 
 from __future__ import annotations
 
+import io
 import os
+import re
 import signal
 import sys
 import threading
@@ -20,20 +22,9 @@ from ntkrun.helptext import help_text
 from ntkrun.launch import hydra_message, launch, start_logging
 from ntkrun.redact import redacted
 
-# Hydra's options that take a value, which must stay beside them when options move to the front
-VALUED = {
-    "--cfg",
-    "-c",
-    "--config-name",
-    "-cn",
-    "--config-path",
-    "-cp",
-    "--config-dir",
-    "-cd",
-    "--package",
-    "-p",
-}
-VALUED |= {"--shell-completion", "-sc"}
+LINE_ENDS = (
+    r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*"  # a message is one line; other spaces may be a name's
+)
 
 
 class Stopped(KeyboardInterrupt):
@@ -44,21 +35,6 @@ class Stopped(KeyboardInterrupt):
         self.exit_code = 128 + number
 
 
-def reorder(arguments: list[str]) -> list[str]:
-    """Move options before overrides, which Hydra 1.3 demands, and accept +experiment=x."""
-    options, overrides = [], []
-    queue = list(arguments)
-    while queue:
-        word = queue.pop(0)
-        if word.startswith("-"):
-            options.append(word)
-            if word in VALUED and queue:
-                options.append(queue.pop(0))
-        else:
-            overrides.append(word.removeprefix("+") if word.startswith("+experiment=") else word)
-    return options + overrides
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     machine.wait_passively()
@@ -67,7 +43,6 @@ def main(arguments: list[str] | None = None) -> int:
     words = [w for w in words if w != "--traceback"]
     if words and words[0] in COMMANDS:
         return _guarded(lambda: command(words[0])(words[1:]), show)
-    words = reorder(words)
     if "--version" in words:
         sys.stdout.write(f"ntkrun {__version__}\n")
         return 0
@@ -80,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _guarded(work: Callable[[], int], show: bool) -> int:
     """Do the work and return its exit code; every error becomes one line."""
+    _escape()
     start_logging()
     _listen()
     try:
@@ -110,6 +86,13 @@ def _raiser(error: BaseException) -> str:
     return str(frame.f_globals.get("__name__", "")).split(".")[0]
 
 
+def _escape() -> None:
+    """Write what the terminal's encoding has not as an escape: a name must not end a run that went well."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def _listen() -> None:
     """Let SIGTERM and SIGHUP end a run in order; one that is ignored (nohup) stays so."""
 
@@ -126,7 +109,7 @@ def _listen() -> None:
 def _say(message: str, code: int, show: bool) -> int:
     if show:
         traceback.print_exc()
-    sys.stderr.write(f"ntkrun: {redacted(' '.join(message.split()))}\n")
+    sys.stderr.write(f"ntkrun: {redacted(re.sub(LINE_ENDS, ' ', message).strip())}\n")
     return code
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from ntkrun import checks, datasets, executor
 from ntkrun.errors import ConfigError, must_be
 from ntkrun.maths import method as methods
+from ntkrun.paths import PATHS, absolute_url, as_path
 from ntkrun.studies import STUDIES
+from ntkrun.words import typed
 
 if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
@@ -19,6 +23,12 @@ if TYPE_CHECKING:
     from ntkrun.stages.track import Tracker
 
 BASELINES = ("auto", "exact", "estimate", "none")
+NUMBERS = ("feature_dim", "degree", "depth", "filter_size", "seed")
+SIZES = {"rows": 4, "trials": 1, "feature_dim": 512}  # the least of study_size
+# what cannot be left out
+KEYS = ["dataset.name", "method.name", "solver.name", "executor.name", "tracking.uri", "tracking.experiment"]
+KEYS += [f"study_size.{key}" for key in SIZES]
+KEYS += ["baseline", "device", "output_dir", "shard_rows", "skip_finished", "study"]
 
 
 @dataclass(frozen=True)
@@ -41,43 +51,46 @@ class RunConfig:
     record: dict[str, Any]
 
 
-def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
-    """Return the checked objects for a resolved configuration; `sweep` is the folder of its sweep.
+def build(
+    record: dict[str, Any], sweep: Path | None = None, start: str | os.PathLike[str] | None = None
+) -> RunConfig:
+    """Return the checked objects for a resolved configuration.
 
+    `sweep` is the folder of its sweep, `start` the one in which relative paths begin: by default the current
+    one. Paths in the record that is returned are absolute, so that it means the same from anywhere.
     Raises ConfigError that lists every problem found, MachineError for a device that is not there.
     """
     from ntkrun.maths.method.base import torch_device
-    from ntkrun.stages import solver as solvers
     from ntkrun.stages.track import Tracker
 
-    problems: list[str] = []
-    source = _make(datasets.get, record["dataset"], problems)
-    method = _make(methods.get, record["method"], problems)
-    solver = _make(solvers.get, record["solver"], problems)
-    workers = _make(executor.get, record["executor"], problems)
+    if problems := _shape(record):
+        raise ConfigError(" ".join(problems))
+    record = _absolute(record, start)
+    made = {section: _make(section, record, problems) for section in _sections()}
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
     if record["study"] is not None:
         problems += checks.choice("ntkrun", "study", record["study"], STUDIES)
-        for key, low in (("rows", 4), ("trials", 1), ("feature_dim", 512)):
-            problems += checks.integer("study_size", key, record["study_size"][key], low)
+    for key, low in SIZES.items():
+        problems += checks.integer("study_size", f"study_size.{key}", record["study_size"][key], low, 1 << 24)
     problems += checks.boolean("ntkrun", "skip_finished", record["skip_finished"])
-    for key in ("output_dir", "device"):
-        if not isinstance(record[key], str) or not record[key] or "\0" in str(record[key]):
-            problems += checks.choice("ntkrun", key, record[key], ["a non-empty string"])
+    problems += _texts(record)
     problems += _no_text(record, "")
+    # methods and data sets have judged those of these that they use
+    for key in () if problems else NUMBERS:
+        problems += checks.integer("ntkrun", key, record.get(key, 0), 0)
     if problems:
         raise ConfigError(" ".join(problems))
     torch_device(record["device"])
-    output_dir = Path(record["output_dir"]).expanduser().absolute()
-    workers.folder = output_dir
+    output_dir = Path(record["output_dir"])
+    made["executor"].folder = output_dir
     tracker = Tracker.of(record, output_dir)
     return RunConfig(
-        source=source,
-        method=method,
+        source=made["dataset"],
+        method=made["method"],
         method_name=record["method"]["name"],
-        solver=solver,
-        executor=workers,
+        solver=made["solver"],
+        executor=made["executor"],
         baseline=record["baseline"],
         shard_rows=record["shard_rows"],
         output_dir=output_dir,
@@ -90,27 +103,102 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     )
 
 
+def _sections() -> dict[str, Any]:
+    """Return what finds the class of each group by its name."""
+    from ntkrun.stages import solver as solvers
+
+    return {
+        "dataset": datasets.get,
+        "method": methods.get,
+        "solver": solvers.get,
+        "executor": executor.get,
+    }
+
+
+def _shape(record: dict[str, Any]) -> list[str]:
+    """Return a sentence for every key that has to be there and is not, or that should hold other keys."""
+    out = []
+    for key in KEYS:
+        parts, here = key.split("."), record
+        for depth, part in enumerate(parts):
+            where = ".".join(parts[: depth + 1])
+            if part not in here:
+                out.append(f"{where} is missing from the configuration. Leave ~{where} out.")
+                break
+            here = here[part]
+            if depth + 1 < len(parts) and not isinstance(here, dict):
+                remedy = (
+                    f"See ntkrun --help for {where}=" if where in _sections() else f"Set {where}.KEY=VALUE."
+                )
+                out.append(must_be(where, "ntkrun", "a group of keys", here, remedy))
+                break
+    return list(dict.fromkeys(out))
+
+
+def _absolute(record: dict[str, Any], start: str | os.PathLike[str] | None) -> dict[str, Any]:
+    """Return the record with absolute paths, and an absolute address of a SQLite file."""
+
+    def place(value: Any) -> Any:
+        return str(as_path(value, start)) if isinstance(value, str) and value else value
+
+    out = {**record, "dataset": dict(record["dataset"]), "tracking": dict(record["tracking"])}
+    for key in PATHS:
+        section, _, name = key.rpartition(".")
+        here = out[section] if section else out
+        if name in here:
+            here[name] = place(here[name])
+    if isinstance(uri := out["tracking"]["uri"], str):
+        out["tracking"]["uri"] = absolute_url(uri, start)
+    return out
+
+
+def _texts(record: dict[str, Any]) -> list[str]:
+    """Return a sentence for every key outside the groups that must be text and is not."""
+    tracking, out = record["tracking"], []
+    texts = {
+        "output_dir": record["output_dir"],
+        "device": record["device"],
+        "tracking.experiment": tracking["experiment"],
+    }
+    for key, value in texts.items():
+        if not isinstance(value, str) or not value:
+            out.append(must_be(key, "ntkrun", "a text that is not empty", value))
+    if not isinstance(record.get("data_dir"), str | None):
+        out.append(must_be("data_dir", "ntkrun", "a folder or null", record["data_dir"]))
+    uri = tracking["uri"]
+    if uri is not None and not (isinstance(uri, str) and re.match(r"databricks|uc$|[a-z][\w+.-]*:", uri)):
+        remedy = "Leave it out for a database in output_dir."
+        out.append(must_be("tracking.uri", "ntkrun", "like sqlite:///FILE or http://HOST:PORT", uri, remedy))
+    return out
+
+
 def _no_text(value: Any, key: str) -> list[str]:
     """Return a sentence for every string that no file, terminal or database in UTF-8 could take."""
     if isinstance(value, dict):
         return [problem for k, v in value.items() for problem in _no_text(v, f"{key}.{k}".lstrip("."))]
     if isinstance(value, list):
         return [problem for v in value for problem in _no_text(v, key)]
-    if isinstance(value, str) and value != value.encode(errors="replace").decode():
+    if isinstance(value, str) and ("\0" in value or value != value.encode(errors="replace").decode()):
         return [must_be(key, "ntkrun", "text in UTF-8", value, "Rename the file or folder.")]
     return []
 
 
-def _make(get: Any, section: dict[str, Any], problems: list[str]) -> Any:
+def _make(section: str, record: dict[str, Any], problems: list[str]) -> Any:
     """Build the object that a section names and collect its problems; None if it cannot be built."""
-    arguments = {k: v for k, v in section.items() if k != "name"}
+    arguments = {k: v for k, v in record[section].items() if k != "name"}
+    found: list[str] = []
+    made = None
     try:
-        made = get(section["name"])(**arguments)
-        made.check()
+        cls = _sections()[section](str(record[section]["name"]))
+        found = checks.types(cls, arguments)
+        if not any(" must be a list of " in sentence for sentence in found):  # the class would go through it
+            made = cls(**arguments)
+            # what a class says of its own parameter tells more than its type
+            said = made.problems()
+            found = said + [f for f in found if not any(s.startswith(f.split(" must ")[0]) for s in said)]
     except ConfigError as error:
-        problems.append(str(error))
-        return None
-    except TypeError as error:  # an argument that the class does not know
-        problems.append(f"{section['name']}: {error}.")
-        return None
+        found.append(str(error))
+    except (TypeError, ValueError, AttributeError) as error:  # a type, or an argument that is not the class's
+        found = found or [f"{record[section]['name']}: {error}."]
+    problems += [typed(sentence, record, section) for sentence in found]
     return made

@@ -22,7 +22,7 @@ def help_text() -> str:
         groups.append(f"  {group + '=':<13}{' | '.join(names)}")
     keys = [
         "  " + line.rstrip()
-        for line in (conf / "config.yaml").read_text().splitlines()
+        for line in (conf / "config.yaml").read_text("utf-8").splitlines()
         if line and not line.startswith((" ", "defaults", "hydra", "#", "tracking"))
     ]
     commands = "\n".join(f"  {name:<12}{about}" for name, (_, about) in COMMANDS.items())

@@ -13,9 +13,10 @@ from typing import Any
 
 from ntkrun.errors import DataError, NtkrunError
 from ntkrun.helptext import conf_dir
-from ntkrun.paths import sqlite_file
+from ntkrun.paths import as_path, home, sqlite_file
 from ntkrun.redact import Formatter, redacted
 from ntkrun.store.modes import umask
+from ntkrun.words import prepared, quoted
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,15 @@ def launch(words: list[str]) -> int:
     def job(config: Any) -> float | None:
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
+        from omegaconf import OmegaConf
 
         here = HydraConfig.get()
         if here.mode == RunMode.MULTIRUN:
             title = ", ".join(here.overrides.task)
-            if config.executor.name != "serial" and "basic_launcher" not in here.launcher._target_:
+            kind = OmegaConf.select(config, "executor.name")
+            if kind != "serial" and "basic_launcher" not in here.launcher._target_:
                 _warn_of_two_levels(int(here.job.num))
-            return _swept(config, Path(here.sweep.dir).absolute(), int(here.job.num), title)
+            return _swept(config, as_path(here.sweep.dir), int(here.job.num), title)
         try:
             _single(config)
         except Exception as error:
@@ -46,12 +49,17 @@ def launch(words: list[str]) -> int:
             raised.append(error)  # raised below: Hydra would print lines of its own
         return None
 
+    words = prepared(words)
+    # Hydra makes the folder of a sweep of what it finds there
+    for name in ("NTKRUN_OUTPUT_DIR", "NTKRUN_DATA_DIR"):
+        if name in os.environ:
+            os.environ[name] = home(os.environ[name])
     for word, value in itertools.pairwise([*words, ""]):
         option, _, joined = word.partition("=")
         if option in ("--config-dir", "-cd"):
             from ntkrun.yamlcheck import check_folder
 
-            check_folder(Path(joined or value))
+            check_folder(as_path(joined or value))
     # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
@@ -214,10 +222,17 @@ def hydra_message(error: Exception) -> str:
     """Return the first telling line of a Hydra or OmegaConf error, with the nearest valid name."""
     import difflib
     import re
+    import shlex
 
     if isinstance(error.__cause__, NtkrunError):
         return str(error.__cause__)
     text = " ".join(str(error).split())
+    if several := re.search(r"Ambiguous value for argument '(.*?)'(?= 1\.|$)", text):
+        key, _, value = several[1].partition("=")
+        one = shlex.quote(f"{key}={quoted(value)}")
+        return f"{several[1]} holds several values. Add -m for a sweep over them, or type {one} for one text."
+    if unset := re.search(r"Missing mandatory value: .*full_key: (\S+)", text):
+        return f"{unset[1]} has no value. Type {unset[1]}=VALUE."
     if type(error).__module__.startswith("yaml"):
         return f"a configuration file cannot be read: {text}"
     missing = re.search(r"Could not (?:find|load) '?(\w+)/([^' ]+)'?", text)

@@ -111,7 +111,7 @@ class Model:
         Raises DataError where there is none, IntegrityError where its arrays are not those it was saved with.
         """
         try:
-            record = json.loads((folder / RECORD).read_text())
+            record = json.loads((folder / RECORD).read_text("utf-8"))
             data = (folder / ARRAYS).read_bytes()
         except (OSError, ValueError) as error:
             raise DataError(f"{folder} holds no model: {error}.") from error

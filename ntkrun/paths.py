@@ -6,7 +6,20 @@ import os
 import urllib.parse
 from pathlib import Path
 
+from ntkrun.errors import ConfigError, must_be
+
 SQLITE = "sqlite:///"
+# the keys of the configuration that are paths
+PATHS = ("output_dir", "data_dir", "dataset.path", "dataset.data_dir", "dataset.system")
+
+
+def home(words: str) -> str:
+    """Return the words with `~` or `~name` at their start replaced; ConfigError if there is no such home."""
+    out = os.path.expanduser(words)
+    if out.startswith("~"):
+        remedy = f"For a folder of this name: ./{words}"
+        raise ConfigError(must_be("~", "a path", "the home folder of a user of this machine", words, remedy))
+    return out
 
 
 def as_path(words: str | os.PathLike[str], start: str | os.PathLike[str] | None = None) -> Path:
@@ -14,7 +27,7 @@ def as_path(words: str | os.PathLike[str], start: str | os.PathLike[str] | None 
 
     `~` is the home folder; a relative path begins at `start`, by default the current folder. Links are kept.
     """
-    path = Path(words).expanduser()
+    path = Path(home(os.fspath(words)))
     return Path(os.path.normpath(Path(start or Path.cwd()).absolute() / path))
 
 
@@ -36,3 +49,11 @@ def sqlite_file(url: str) -> Path | None:
     if kind.partition("+")[0] != "sqlite" or text in ("", ":memory:"):
         return None
     return Path(urllib.parse.unquote(text) if "+" in kind else text)
+
+
+def absolute_url(url: str, start: str | os.PathLike[str] | None = None) -> str:
+    """Return the address of a database with the path of a SQLite file made absolute; others as they are."""
+    file = sqlite_file(url)
+    if file is None or file.is_absolute() or "?" in url or str(file).startswith("file:"):
+        return url
+    return sqlite_url(as_path(file, start))

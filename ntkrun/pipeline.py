@@ -16,6 +16,7 @@ from ntkrun.stages.baseline import Exact
 from ntkrun.stages.folder import RunFolder
 from ntkrun.store import modes
 from ntkrun.store.runs import finished_like
+from ntkrun.words import as_typed
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +29,11 @@ def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = N
     waited for.
     """
     own_peak, load = machine.reset_peak_rss(), machine.Load()
-    with modes.like(config.output_dir), RunFolder(config.output_dir, config.sweep) as folder:
+    outputs = config.output_dir
+    with modes.like(outputs), as_typed(config.record), RunFolder(outputs, config.sweep) as folder:
         split = data.run(config.source)
         facts = _facts(config, split)
-        if config.skip_finished and (done := finished_like(config.output_dir, config.record, facts)):
+        if config.skip_finished and (done := finished_like(outputs, config.record, facts)):
             return {**done.result, "run_folder": str(done.folder), "skipped": True}
         work = _experiment if config.study is None else _study
         with config.executor:

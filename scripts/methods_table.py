@@ -21,6 +21,7 @@ from ntkrun.datasets.csv import Csv
 from ntkrun.datasets.digits import Digits
 from ntkrun.maths import method as methods
 from ntkrun.maths.metrics import frobenius_error, spectral_error
+from ntkrun.paths import as_path
 from ntkrun.stages import featurize, regress, score
 from ntkrun.stages.solver import Ridge
 
@@ -86,7 +87,7 @@ def main(words: list[str]) -> None:
     options |= dict(word.split("=") for word in words)
     machine.tune()
     seeds, dims = int(options["seeds"]), [int(d) for d in options["dims"].split(",")]
-    path = Path(options["data_dir"]) / "protein.csv.gz"
+    path = as_path(options["data_dir"]) / "protein.csv.gz"
     about = machine.describe()
     loaders = {
         "digits": lambda: Digits().load(),
@@ -111,7 +112,7 @@ def main(words: list[str]) -> None:
         for key, given in chosen:
             sizes = dims if "n_components" in methods.get(key)().get_params() else [None]
             text += [line(split, key, given, dim, seeds) for dim in sizes]
-        out = Path(options["out"]) / f"methods_{name}.md"
+        out = as_path(options["out"]) / f"methods_{name}.md"
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text("\n".join(text) + "\n")
 

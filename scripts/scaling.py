@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ntkrun.paths import as_path
 from ntkrun.stages.baseline import human
 from ntkrun.stages.featurize import GROUPS
 
@@ -148,7 +149,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("folder", type=Path, help="a run folder with its features still there")
     parser.add_argument("--out", required=True, type=Path)
     options = parser.parse_args(words)
-    text = page(options.folder.absolute())
+    text = page(as_path(options.folder))
     options.out.write_text(text)
     print(text)
     return 0

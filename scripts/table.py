@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from ntkrun.errors import NtkrunError
+from ntkrun.paths import as_path
 from ntkrun.report.charts import figures
 from ntkrun.report.collect import Line, Sheet, runs_of, sheets
 from ntkrun.report.page import machines
@@ -69,7 +69,7 @@ def main(words: list[str]) -> int:
     parser.add_argument("--out", required=True, help="file name without its ending")
     options = parser.parse_args(words)
     try:
-        found = sheets(runs_of(Path(options.folder).absolute(), options.experiment))
+        found = sheets(runs_of(as_path(options.folder), options.experiment))
     except NtkrunError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -77,7 +77,7 @@ def main(words: list[str]) -> int:
     if len(found) != 1:
         print(f"runs on {[sheet.dataset for sheet in found]}: name one with --dataset.", file=sys.stderr)
         return 2
-    out = Path(options.out)
+    out = as_path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     shown = [word for word in words if word not in ("--note", options.note)]
     text = markdown(found[0], f"python scripts/table.py {' '.join(shown)}", options.note)

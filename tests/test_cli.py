@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ntkrun import cli
+from ntkrun import cli, words
 from scripts import objective
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
@@ -182,7 +182,11 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
             "device of ntkrun must be one this machine has. Got 'cuda' instead. Use device=cpu.",
         ),
         (["device=quantum"], 2, "device of ntkrun must be auto, cpu, cuda or cuda:N. Got 'quantum'"),
-        (["method.padding=valid", "depth=5"], 3, "at least 11 x 11 pixels for padding=valid. Got '8 x 8'"),
+        (
+            ["method.padding=valid", "depth=5"],
+            3,
+            "at least 11 x 11 pixels for method.padding=valid. Got '8 x 8'",
+        ),
         (["feature_dim=48", "a b=3"], 2, ""),
         (["--nonsense"], 2, ""),
     ],
@@ -235,7 +239,7 @@ def test_interrupt_marks_the_run(ntkrun, monkeypatch):
 
 
 def test_options_may_stand_anywhere():
-    assert cli.reorder(["a=1", "-m", "b=2", "--cfg", "job", "+experiment=x"]) == [
+    assert words.prepared(["a=1", "-m", "b=2", "--cfg", "job", "+experiment=x"]) == [
         "-m",
         "--cfg",
         "job",

@@ -125,6 +125,10 @@ def test_ui_starts_mlflow_on_this_machine_only(out, capsys, monkeypatch):
     record("S8", "ntkrun ui: on 127.0.0.1", 1)
     code, _, err = say(capsys, "ui", out / "nowhere")
     assert code == 3
+    assert "is not there" in err
+    (out / "mlflow.db").unlink()
+    code, _, err = say(capsys, "ui", out)
+    assert code == 3
     assert "has been published" in err
 
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
+from ntkrun.errors import ConfigError, DataError, MachineError, must_be
+from ntkrun.paths import as_path
 from ntkrun.store.modes import like
+
+log = logging.getLogger(__name__)
 
 COMMANDS = {
     "list": ("ntkrun.commands.list", "the runs in a folder, with scores and states"),
@@ -41,3 +46,63 @@ def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the folder that most commands work on."""
     default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
     parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")
+
+
+# what a command looks through in an output_dir
+PARTS = ("runs", "features", "sweeps")
+SEE = "See who owns it and what its permissions are."
+
+
+def opened(words: str) -> Path:
+    """Return the folder that a command works on, absolute; folders deeper down are named if unreadable.
+
+    Raises ConfigError for no name at all, DataError where the folder is not there, MachineError where it,
+    one of its parts (runs, features, sweeps) or each of its runs cannot be read: none of that is empty.
+    """
+    if not words:
+        raise ConfigError(
+            must_be("folder", "ntkrun", "the name of a folder", words, "Leave it out, or name one.")
+        )
+    root = as_path(words)
+    for folder in (root, *(root / part for part in PARTS)):
+        try:
+            enter(folder)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) or (folder.is_symlink() and folder != root):
+                raise MachineError(f"{folder} cannot be read: {error.strerror}. {SEE}") from error
+            if folder == root:
+                remedy = "Name another one behind the command; a run makes it: ntkrun output_dir=FOLDER."
+                raise DataError(f"{root} is not there. {remedy}") from error
+    hidden = unreadable(root)
+    if hidden and all(path in hidden or path.is_file() for path in (root / "runs").glob("*")):
+        raise MachineError(next(iter(hidden.values())))
+    for sentence in hidden.values():
+        log.warning("%s", sentence)
+    return root
+
+
+def named(words: str) -> Path:
+    """Return the folder that the words mean, absolute; ConfigError for no words."""
+    if not words:
+        raise ConfigError(must_be("folder", "ntkrun", "a folder", words, "Leave it out, or name one."))
+    return as_path(words)
+
+
+def enter(folder: Path) -> list[str]:
+    """Return the names in a folder; OSError unless they can be listed and reached."""
+    names = sorted(os.listdir(folder))
+    os.stat(os.path.join(folder, "."))
+    return names
+
+
+def unreadable(root: Path) -> dict[Path, str]:
+    """Return the folders inside runs, features and sweeps that cannot be read, with a sentence for each."""
+    out = {}
+    for part in (root / name for name in PARTS):
+        for path in [part / name for name in enter(part)] if part.is_dir() else []:
+            try:
+                if not path.is_file():
+                    enter(path)
+            except OSError as error:
+                out[path] = f"{path} cannot be read: {error.strerror}. {SEE}"
+    return out

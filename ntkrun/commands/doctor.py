@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 from ntkrun import machine
-from ntkrun.commands import add_folder
+from ntkrun.commands import PARTS, add_folder, named
+from ntkrun.errors import MachineError
+from ntkrun.paths import as_path
+from ntkrun.store.atomic import write_atomic
+
+LEAST = 1 << 30  # bytes free on the disk
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     import torch
 
     about = machine.describe()
-    root = Path(options.folder).absolute()
+    root = named(options.folder)
     lines = [f"{key:<14}{about[key]}" for key in ("python", "platform", "cpu", "cores", "threads")]
     memory = machine.available_memory()
     lines.append(f"{'memory':<14}{'unknown' if memory is None else f'{memory / 2**30:.1f} GiB free'}")
@@ -33,17 +40,51 @@ def run(options: argparse.Namespace) -> int:
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "none"
     lines.append(f"{'CUDA':<14}{gpu}")
     lines += [f"{name:<14}{version}" for name, version in about["packages"].items()]
-    data = Path(os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
+    data = as_path(os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
     trouble = []
-    for name, path in (("output_dir", root), ("data_dir", data)):
-        here = next(p for p in (path, *path.parents) if p.exists())
-        writable = os.access(here, os.W_OK) and here.is_dir()
-        free = shutil.disk_usage(here).free / 2**30
-        lines.append(f"{name:<14}{path}, {free:.1f} GiB free{'' if writable else ', NOT WRITABLE'}")
-        if not writable:
-            trouble.append(f"{path} cannot be written to; choose another {name}")
+    for key, path in (("output_dir", root), ("data_dir", data)):
+        here = next(p for p in (path, *path.parents) if os.path.lexists(p))
+        places = [here, *(path / part for part in PARTS if os.path.lexists(path / part))]
+        wrong = next(filter(None, (attempt(place, key == "output_dir") for place in places)), "")
+        free = "" if wrong else f", {shutil.disk_usage(here).free / 2**30:.1f} GiB free"
+        there = "" if here == path else ", not there yet: a run makes it"
+        lines.append(f"{key:<14}{path}{free}{there}")
+        if wrong:
+            trouble.append(f"a run cannot {wrong}; choose another place: {key}=DIR or NTKRUN_{key.upper()}")
+        elif shutil.disk_usage(here).free < LEAST:
+            trouble.append(f"less than 1 GiB is free in {here}; choose another place: {key}=DIR")
     if memory is not None and memory < 2 << 30:
         trouble.append("less than 2 GiB of memory are free; lower feature_dim and dataset.n_train")
     lines += [f"{'trouble':<14}{text}" for text in trouble] or ["nothing stands in the way of a run"]
     sys.stdout.write("\n".join(lines) + "\n")
-    return 5 if trouble else 0
+    return MachineError.exit_code if trouble else 0
+
+
+def attempt(folder: Path, database: bool) -> str:
+    """Do in a folder what a run will do, and return what fails and why, "" if nothing does.
+
+    All of it happens in a folder of its own, which is gone afterwards. `database` is for SQLite too.
+    """
+    import sqlite3
+
+    from filelock import FileLock, Timeout
+
+    inside, step = "", "make a folder"
+    try:
+        inside = tempfile.mkdtemp(prefix=".doctor-", dir=folder)
+        step = "write a file"  # as store/atomic.py does
+        write_atomic(Path(inside, "file"), b"ntkrun")
+        step = "lock a file"
+        with FileLock(Path(inside, "lock"), timeout=5):
+            step = "use SQLite"
+            if database:
+                with contextlib.closing(sqlite3.connect(Path(inside, "database"))) as opened, opened:
+                    opened.execute("create table t (x)")
+                    opened.execute("insert into t values (1)")
+    except (OSError, NotImplementedError, Timeout, MachineError, sqlite3.Error) as error:
+        cause = error.__cause__ or error
+        return f"{step} in {folder} ({getattr(cause, 'strerror', None) or cause})"
+    finally:
+        if inside:
+            shutil.rmtree(inside, ignore_errors=True)
+    return ""

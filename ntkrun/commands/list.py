@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from pathlib import Path
 
-from ntkrun.commands import add_folder
+from ntkrun.commands import add_folder, opened
 from ntkrun.errors import DataError
 from ntkrun.store.runs import Run, scan, when
 
@@ -20,11 +19,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print a line for each run."""
-    runs = list(scan(Path(options.folder)))
+    root = opened(options.folder)
+    runs = list(scan(root))
     if not runs:
-        raise DataError(
-            f"{Path(options.folder) / 'runs'} holds no run. Start one with ntkrun, or name its folder."
-        )
+        raise DataError(f"{root / 'runs'} holds no run. Start one with ntkrun, or name its folder.")
     if options.failed:
         runs = [r for r in runs if r.state != "FINISHED"]
     lines = [f"{'started':<17}{'state':<10}{'score':<17}{'time':>9}{'speed-up':>10}  run folder"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from ntkrun.commands import add_folder
+from ntkrun.commands import add_folder, opened
+from ntkrun.paths import as_path
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +21,9 @@ def run(options: argparse.Namespace) -> int:
     from ntkrun.report import page
     from ntkrun.report.collect import runs_of
 
-    folder = Path(options.folder).absolute()
+    folder = opened(options.folder)
     runs = runs_of(folder, options.experiment)
-    path = Path(options.out).absolute() if options.out else folder / "report.html"
+    path = as_path(options.out) if options.out else folder / "report.html"
     page.write(runs, options.experiment or f"ntkrun: {folder.name}", path)
     sys.stdout.write(f"{sum(bool(r.metric) for r in runs)} runs in {path}\n")
     return 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 from typing import Any
 
+from ntkrun.commands import opened
 from ntkrun.errors import DataError
 from ntkrun.store.runs import Run, load
 
@@ -23,7 +23,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do the run again and say whether its numbers are the same; exit code 4 if they are not."""
-    old = load(Path(options.run).absolute())
+    old = load(opened(options.run))
     if not old.result:
         raise DataError(f"{old.folder} has not finished ({old.state}); there is nothing to compare with.")
 

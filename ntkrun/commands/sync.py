@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkrun import sweep
-from ntkrun.commands import add_folder
+from ntkrun.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.redact import redacted
 from ntkrun.stages import parent, track
@@ -38,7 +38,10 @@ def run(options: argparse.Namespace) -> int:
 
     Goes on if one fails; at the end, a line for each cause, and the exit code of the first.
     """
-    root = Path(options.folder).absolute()
+    root = opened(options.folder)
+    if not (root / "runs").is_dir():
+        sys.stdout.write(f"{root} holds no run: there is nothing to publish\n")
+        return 0
     database.settle(root)
     failed: Counter[Cause] = Counter()
 
@@ -68,8 +71,12 @@ def run(options: argparse.Namespace) -> int:
         for error in lines[1:]:
             log.error("%s", error)
         raise lines[0]
-    sys.stdout.write(f"{len(todo)} runs published; every finished run in {root} is in its MLflow store\n")
-    return 0
+    hidden = len(unreadable(root))
+    but = f", but for {hidden} folders that cannot be read" if hidden else ""
+    sys.stdout.write(
+        f"{len(todo)} runs published; every finished run in {root} is in its MLflow store{but}\n"
+    )
+    return MachineError.exit_code if hidden else 0
 
 
 def _tracker(run: Run, root: Path, options: argparse.Namespace) -> track.Tracker:

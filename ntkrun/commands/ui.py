@@ -5,9 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
-from ntkrun.commands import add_folder
+from ntkrun.commands import add_folder, opened
 from ntkrun.errors import DataError
 from ntkrun.paths import sqlite_url
 
@@ -20,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Become the server: it listens on this machine only, until Ctrl-C."""
-    database = Path(options.folder).absolute() / "mlflow.db"
+    database = opened(options.folder) / "mlflow.db"
     if not database.is_file():
         raise DataError(
             f"{database} is not there: no run of {options.folder} has been published. See ntkrun list."

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
-from ntkrun.commands import add_folder
-from ntkrun.errors import IntegrityError
+from ntkrun.commands import add_folder, opened, unreadable
+from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
 from ntkrun.store.database import lost, settle
 from ntkrun.store.runs import load
@@ -20,8 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check everything, name what is damaged; exit code 4 if anything is."""
-    root = Path(options.folder)
+    """Check everything, name what is damaged; exit code 4 if anything is, 5 if a part cannot be read."""
+    root = opened(options.folder)
+    hidden = unreadable(root)
     bad: list[str] = []
     stores = sorted(p.parent for p in (root / "features").glob("*/manifest.json"))
     shards = 0
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
                 except IntegrityError as error:
                     bad.append(str(error))
                 advance(1)
-    runs = sorted(p for p in (root / "runs").glob("*") if p.is_dir())
+    runs = sorted(p for p in (root / "runs").glob("*") if p not in hidden and p.is_dir())
     for folder in runs:
         try:
             load(folder)
@@ -54,8 +54,15 @@ def run(options: argparse.Namespace) -> int:
         bad.append(str(error))
     for message in bad:
         sys.stdout.write(message + "\n")
+    if not (stores or runs or hidden):
+        sys.stdout.write(f"{root} holds no run and no features: there is nothing to verify\n")
+        return 0
+    state = f"{len(bad)} damaged" if bad else "nothing damaged"
+    if hidden:
+        state = f"{len(bad)} damaged, and {len(hidden)} more that cannot be read"
     sys.stdout.write(
-        f"{len(stores)} sets of features with {shards} shards and {len(runs)} run folders: "
-        f"{len(bad) or 'nothing'} damaged\n"
+        f"{len(stores)} sets of features with {shards} shards and {len(runs)} run folders: {state}\n"
     )
-    return IntegrityError.exit_code if bad else 0
+    if bad:
+        return IntegrityError.exit_code
+    return MachineError.exit_code if hidden else 0

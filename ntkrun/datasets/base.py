@@ -10,6 +10,7 @@ from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
 from ntkrun.maths.layout import LAYOUTS
+from ntkrun.paths import as_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ class DataSource:
 
         import pooch
 
-        return Path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
+        return as_path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
+from ntkrun.paths import as_path
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD, ROWS = 3073, 10_000
@@ -45,7 +46,7 @@ class Cifar10(DataSource):
 
     def _find(self) -> Path:
         if self.path:
-            path = Path(self.path).expanduser()
+            path = as_path(self.path)
             if not path.exists():
                 raise DataError(must_be("path", "Cifar10", "an existing archive or folder", str(path)))
             return path

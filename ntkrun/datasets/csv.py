@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from ntkrun.datasets.inputs import few
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.datasets.table import read
 from ntkrun.errors import DataError, must_be
+from ntkrun.paths import as_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class Csv(DataSource):
 
     def load(self) -> Split:
         """Return the split; DataError for a file that is not a table of finite numbers."""
-        path = Path(self.path).expanduser() if self.path else self.cache() / str(self.file)
+        path = as_path(self.path) if self.path else self.cache() / str(self.file)
         if not path.is_file():
             get = f"Get it from {self.source} and set" if self.source else "Set"
             remedy = f"{get} dataset.path=FILE."

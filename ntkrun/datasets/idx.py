@@ -14,6 +14,7 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
+from ntkrun.paths import as_path
 
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 LIMIT = 64 << 20  # bytes of one file; the largest of these sets has 47 MB
@@ -52,11 +53,11 @@ class Idx(DataSource):
 
     def _find(self, name: str) -> Path:
         if self.path:
-            folder = Path(self.path).expanduser()
+            folder = as_path(self.path)
             if found := _there(folder, name):
                 return found
             raise DataError(must_be("path", "Idx", f"a folder with {name} or {name}.gz in it", str(folder)))
-        if self.system and (found := _there(Path(self.system), name)):
+        if self.system and (found := _there(as_path(self.system), name)):
             return found
         mirrors = [m for m in self.mirrors if name in m["url"]]
         return obtain(f"{self.title} ({name})", mirrors, self.cache() / self.title)

@@ -18,6 +18,7 @@ from ntkrun.datasets.arrays import classes_of
 from ntkrun.datasets.base import ArraySource
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
+from ntkrun.paths import as_path
 
 # RuntimeError: zipfile's for a method it does not know and for a member that is encrypted; TokenError and
 # SyntaxError: numpy's, which reads a header as Python's literals
@@ -56,7 +57,7 @@ class Npz(ArraySource):
 
     def load(self) -> Split:
         """Return the split; the file is read without unpickling anything."""
-        path = Path(str(self.path)).expanduser()
+        path = as_path(str(self.path))
         if not path.is_file():
             raise DataError(must_be("path", "Npz", "an existing file", str(path)))
         try:

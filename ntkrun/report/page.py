@@ -24,7 +24,7 @@ def render(runs: list[Run], title: str) -> str:
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(TEMPLATE.read_text())
+    template = environment.from_string(TEMPLATE.read_text("utf-8"))
     finished = [run for run in runs if run.metric]
     return template.render(
         title=title,
@@ -39,7 +39,7 @@ def render(runs: list[Run], title: str) -> str:
 
 def write(runs: list[Run], title: str, path: Path) -> None:
     """Write the page, wholly or not at all."""
-    write_atomic(path, render(runs, title).encode())
+    write_atomic(path, render(runs, title).encode("utf-8", "backslashreplace"))
 
 
 def _part(sheet: Sheet) -> dict[str, Any]:

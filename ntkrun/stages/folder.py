@@ -53,7 +53,7 @@ class RunFolder:
         stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
         self.path = self.output_dir / "runs" / f"{stamp}_{name}_{secrets.token_hex(2)}"
         make_folder(self.path)
-        file = logging.FileHandler(self.path / "run.log")
+        file = logging.FileHandler(self.path / "run.log", encoding="utf-8", errors="backslashreplace")
         self.opened = True
         file.setFormatter(Formatter("%(asctime)s %(levelname)s %(message)s"))
         self._early.setTarget(file)

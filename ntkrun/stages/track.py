@@ -20,6 +20,7 @@ from ntkrun.stages.causes import Unpublished
 from ntkrun.store import database, lock, modes
 from ntkrun.store.database import ARTIFACTS, HOME, KEY
 from ntkrun.store.runs import Run, load, read_json
+from ntkrun.words import LINKED
 
 log = logging.getLogger(__name__)
 
@@ -126,10 +127,6 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
         else:
             out[prefix + key] = value
     return out
-
-
-# method parameters whose yaml takes them from a key of another name
-LINKED = {"n_components": "feature_dim", "random_state": "seed"}
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:

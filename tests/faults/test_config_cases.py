@@ -27,7 +27,7 @@ CASES = {
     "C16 filters larger than the image": (
         ["method.padding=valid", "filter_size=11", "method.sketch_dim=200"],
         3,
-        "pixels for padding=valid",
+        "pixels for method.padding=valid",
     ),
     "C17 seed -1": (["seed=-1"], 2, "random_state (seed) of CNTKSketch must be an integer"),
     "C18 seed 2**64": (["seed=18446744073709551616"], 2, "random_state (seed) of CNTKSketch"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -257,16 +258,15 @@ class RowMethod(Method):
 
 
 def torch_device(name: str) -> torch.device:
-    """Return the device, or raise MachineError where this machine does not have it.
+    """Return the device, or raise MachineError where this machine does not have it, ConfigError for others.
 
     "auto" is CUDA where there is one, else the CPU. (Apple's MPS has no float64, which the solver needs.)
     """
+    if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
+        raise ConfigError(must_be("device", "ntkrun", "auto, cpu, cuda or cuda:N", name))
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(must_be("device", "ntkrun", "auto, cpu, cuda or cuda:N", name)) from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    device = torch.device(name)
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise MachineError(must_be("device", "ntkrun", "one this machine has", name, "Use device=cpu."))
     return device

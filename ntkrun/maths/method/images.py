@@ -74,7 +74,7 @@ class NetworkMethod(ImageMethod):
             out += network.problems(me, self.layers)
         if not out and self.trained == "inner" and self.words().count("conv") == 1:
             out.append(
-                must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained=all.")
+                must_be("depth", me, ">= 2 for trained=inner", 1, "Nothing is trained; use trained='all'.")
             )
         return out
 
@@ -90,7 +90,7 @@ class NetworkMethod(ImageMethod):
                     me,
                     f"at least {need} x {need} pixels for padding={self.padding}",
                     f"{shape[0]} x {shape[1]}",
-                    "Use fewer layers, smaller filters or padding=same.",
+                    "Use fewer layers, smaller filters or padding='same'.",
                 )
             )
         same = self.padding == "same"
