@@ -121,7 +121,7 @@ LEFT_TO_RIGHT = [
     "datasets store",
     "model",
     "serving stages",
-    "pipeline report sweep",
+    "pipeline report sweep optimiser",
     "commands",
     "helptext",
     "launch",
