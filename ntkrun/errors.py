@@ -43,6 +43,12 @@ class NetworkError(NtkrunError):
     exit_code = 6
 
 
+class SweepError(NtkrunError):
+    """Jobs of a sweep failed, or its launcher or sweeper did."""
+
+    exit_code = 7
+
+
 def must_be(parameter: str, owner: str, constraint: str, value: object, remedy: str = "") -> str:
     """Return the one-sentence message for a bad parameter.
 

@@ -9,23 +9,40 @@ import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ntkrun.errors import DataError, NtkrunError
+from ntkrun.errors import ConfigError, DataError, NtkrunError, SweepError
 from ntkrun.helptext import conf_dir
 from ntkrun.paths import as_path, home, sqlite_file
 from ntkrun.redact import Formatter, redacted
 from ntkrun.store.modes import umask
 from ntkrun.words import prepared, quoted
 
+if TYPE_CHECKING:
+    from ntkrun.sweep import Started
+
 log = logging.getLogger(__name__)
 
-SWEEP_FAILED = 7
+# what Hydra 1.3 has in packages of their own
+PLUGINS = {
+    "hydra/launcher=joblib": "ntkrun[sweeps]",
+    "hydra/launcher=submitit_local": "ntkrun[sweeps]",
+    "hydra/launcher=submitit_slurm": "ntkrun[sweeps]",
+    "hydra/launcher=ray": "hydra-ray-launcher",
+    "hydra/launcher=rq": "hydra-rq-launcher",
+    "hydra/sweeper=optuna": "ntkrun[sweeps]",
+    "hydra/sweeper=ax": "hydra-ax-sweeper",
+    "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
+    "hydra/job_logging=colorlog": "hydra-colorlog",
+    "hydra/hydra_logging=colorlog": "hydra-colorlog",
+}
 
 
 def launch(words: list[str]) -> int:
     """Run one job or a sweep and return the exit code; an error of a single job is raised."""
     import hydra
+
+    from ntkrun.sweep import NotStarted, Start
 
     raised: list[Exception] = []
 
@@ -36,12 +53,15 @@ def launch(words: list[str]) -> int:
         from omegaconf import OmegaConf
 
         here = HydraConfig.get()
+        # hydra.job.chdir=true has left it, but all relative paths begin there: of data, stores, outputs
+        os.chdir(here.runtime.cwd)
         if here.mode == RunMode.MULTIRUN:
-            title = ", ".join(here.overrides.task)
+            typed: Any = OmegaConf.to_container(here.overrides.task)
+            title = ", ".join(typed)
             kind = OmegaConf.select(config, "executor.name")
             if kind != "serial" and "basic_launcher" not in here.launcher._target_:
                 _warn_of_two_levels(int(here.job.num))
-            return _swept(config, as_path(here.sweep.dir), int(here.job.num), title)
+            return _swept(config, here, title)
         try:
             _single(config)
         except Exception as error:
@@ -63,21 +83,37 @@ def launch(words: list[str]) -> int:
     # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
+    error: Exception | None = None
     mask = umask()
     try:
         job()
-        if raised:
-            raise raised[0]
-        if sweep := sys.modules.get("ntkrun.sweep"):
-            return _end(*sweep.Start.take())
-        return 0
+    except NotStarted as stop:
+        raise stop.__cause__ from None  # type: ignore[misc]
     except KeyboardInterrupt:
-        if sweep := sys.modules.get("ntkrun.sweep"):
-            _interrupted(*sweep.Start.take())
+        if started := Start.take():
+            _interrupted(started)
         raise
+    except Exception as stop:  # of Hydra, its sweeper or its launcher: the jobs that are done have a table
+        log.debug("Hydra has raised", exc_info=True)
+        error = stop
     finally:
-        sys.argv = mine
+        sys.argv, started = mine, Start.take()
         os.umask(mask)
+    if started:
+        return _end(started, error and _told(error))
+    if error or raised:
+        raise error or raised[0]
+    return 0
+
+
+def _told(error: Exception) -> Exception:
+    """Return the error that ended a sweep as one that is told in a line, whichever library it is of."""
+    ours = isinstance(error, NtkrunError | OSError | MemoryError)
+    if ours or type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
+        return error
+    told = SweepError(f"the sweep has ended early: {type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
 
 
 def _single(config: Any) -> None:
@@ -93,16 +129,19 @@ def _single(config: Any) -> None:
     show(published(result, str(checked.output_dir), checked.tracker.uri))
 
 
-def _swept(config: Any, folder: Path, number: int, title: str) -> float:
-    """Do one job of a sweep, perhaps in a worker process; return the held-out score for an optimiser."""
+def _swept(config: Any, here: Any, title: str) -> float:
+    """Do one job of a sweep, perhaps in a worker process; return a number for an optimiser."""
     start_logging()
-    from ntkrun import sweep
+    from ntkrun import optimiser, sweep
 
-    log.info("\njob %d    %s", number, title)
+    number, folder = int(here.job.num), Path(here.sweep.dir)
+    if not (folder / "sweep.json").is_file():
+        raise ConfigError(f"{folder} holds no sweep.json. Leave hydra.callbacks.sweep as it is.")
+    log.info("\njob %d    %s", number, redacted(title))
     outcome = sweep.attempt(folder, number, title, lambda: _result(_checked(config, folder)))
     value = f"{outcome['metric']} {outcome['value']:.4f}, " if "value" in outcome else ""
     log.info("job %d %s: %s%.1f s", number, outcome["status"], value, outcome["seconds"])
-    return outcome.get("valid", float("nan"))
+    return optimiser.number(outcome, optimiser.direction_of(here.sweeper) or "minimize")
 
 
 def _warn_of_two_levels(number: int) -> None:
@@ -133,37 +172,48 @@ def _checked(config: Any, sweep: Path | None = None) -> Any:
     return build({str(k): v for k, v in record.items()}, sweep)
 
 
-def _end(folder: Path | None, uri: str | None) -> int:
-    """End a sweep: its table, its MLflow run, the exit code."""
-    if folder is None:
-        return 0
-    from ntkrun import sweep
+def _end(started: Started, error: Exception | None) -> int:
+    """End a sweep: its table, its MLflow run, the exit code. `error` is of Hydra, not of a job."""
+    from ntkrun import optimiser, sweep
     from ntkrun.report import collect, page
     from ntkrun.stages import parent
 
-    record = sweep.finish(folder)
-    parent.attempt(folder, uri)
-    sys.stdout.write(sweep.table(folder, record))
+    folder = started.folder
+    jobs = sweep.outcomes(folder)
+    if not jobs:
+        sweep.discard(started)
+        raise error or ConfigError(
+            f"a sweep of ntkrun must have jobs. None has written to {folder / 'jobs'}. "
+            "Look for an empty range(...), or for machines that do not share the folder."
+        )
+    sys.stdout.write(sweep.table(folder))
+    sys.stdout.flush()
+    record = sweep.finish(folder, "KILLED" if error else "FINISHED")
+    parent.attempt(folder, started.uri)
     try:
         page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
         sys.stdout.write(f"report        {folder / 'report.html'}\n")
     except DataError:  # no job has finished: the table has said it all
         log.debug("no report", exc_info=True)
     sys.stdout.flush()
+    if error:
+        raise error
+    if record["failed"] == len(jobs):
+        (folder / optimiser.RESULTS).unlink(missing_ok=True)  # its best would be a job that failed
     if record["failed"]:
-        log.error("%d jobs failed; their tracebacks are in %s", record["failed"], folder / "jobs")
-        return SWEEP_FAILED
+        which = f"{'all ' if record['failed'] == len(jobs) else ''}{record['failed']} jobs"
+        log.error("%s failed; their tracebacks are in %s", which, folder / "jobs")
+        return SweepError.exit_code
     return 0
 
 
-def _interrupted(folder: Path | None, uri: str | None) -> None:
+def _interrupted(started: Started) -> None:
     """End the MLflow run of a sweep that was stopped."""
-    if folder is not None:
-        from ntkrun import sweep
-        from ntkrun.stages import parent
+    from ntkrun import sweep
+    from ntkrun.stages import parent
 
-        sweep.finish(folder, "KILLED")
-        parent.attempt(folder, uri)
+    sweep.finish(started.folder, "KILLED")
+    parent.attempt(started.folder, started.uri)
 
 
 def summary(result: dict[str, Any]) -> str:
@@ -235,15 +285,24 @@ def hydra_message(error: Exception) -> str:
         return f"{unset[1]} has no value. Type {unset[1]}=VALUE."
     if type(error).__module__.startswith("yaml"):
         return f"a configuration file cannot be read: {text}"
-    missing = re.search(r"Could not (?:find|load) '?(\w+)/([^' ]+)'?", text)
+    missing = re.search(r"Could not (?:find|load) '?([\w/]+)/([^' /]+)'?", text)
     if missing:
         group, name = missing.groups()
-        names = sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
+        names = sorted(
+            getattr(error, "options", None) or (p.stem for p in (conf_dir() / group).glob("*.yaml"))
+        )
         near = difflib.get_close_matches(name, names, 1)
         hint = f" Did you mean {group}={near[0]}?" if near else ""
+        if plugin := PLUGINS.get(f"{group}={name}"):
+            hint = f' Install its plugin first: pip install "{plugin}".'
         return f"{group} of ntkrun must be one of {', '.join(names)}. Got {name!r} instead.{hint}"
     key = re.search(r"(?:Could not override '([^']+)'|Key '([^']+)' is not in struct)", text)
     if key:
         name = key.group(1) or key.group(2)
-        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg job."
+        shown = "hydra" if name.startswith("hydra.") else "job"
+        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg {shown}."
+    if "does not support sweep type" in text:
+        return (
+            "interval(...) of ntkrun must be beside an optimiser. Add hydra/sweeper=optuna, or list values."
+        )
     return text[:400]

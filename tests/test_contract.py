@@ -122,7 +122,7 @@ LEFT_TO_RIGHT = [
     "mlmodel",
     "model",
     "serving stages",
-    "pipeline report sweep",
+    "pipeline report sweep optimiser",
     "commands",
     "helptext",
     "launch",

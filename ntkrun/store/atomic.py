@@ -15,14 +15,12 @@ from ntkrun.store.modes import umask, why
 TEMPORARY = ".tmp-"
 
 
-def make_folder(path: Path) -> None:
-    """Make a folder with its parents, if it is not there; MachineError where that fails."""
+def make_folder(path: Path, key: str = "output_dir") -> None:
+    """Make a folder with its parents, if it is not there; MachineError, which names `key`, if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise MachineError(
-            f"{path} could not be made: {why(path, error)}. Choose another output_dir."
-        ) from error
+        raise MachineError(f"{path} could not be made: {why(path, error)}. Choose another {key}.") from error
 
 
 def write_atomic(path: Path, data: bytes) -> None:
