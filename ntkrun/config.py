@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,13 +50,10 @@ class RunConfig:
     record: dict[str, Any]
 
 
-def build(
-    record: dict[str, Any], sweep: Path | None = None, start: str | os.PathLike[str] | None = None
-) -> RunConfig:
-    """Return the checked objects for a resolved configuration.
+def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
+    """Return the checked objects for a resolved configuration; `sweep` is the folder of its sweep.
 
-    `sweep` is the folder of its sweep, `start` the one in which relative paths begin: by default the current
-    one. Paths in the record that is returned are absolute, so that it means the same from anywhere.
+    Paths in the record that is returned are absolute, so that it means the same from anywhere.
     Raises ConfigError that lists every problem found, MachineError for a device that is not there.
     """
     from ntkrun.maths.method.base import torch_device
@@ -65,7 +61,7 @@ def build(
 
     if problems := _shape(record):
         raise ConfigError(" ".join(problems))
-    record = _absolute(record, start)
+    record = _absolute(record)
     made = {section: _make(section, record, problems) for section in _sections()}
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
@@ -135,11 +131,11 @@ def _shape(record: dict[str, Any]) -> list[str]:
     return list(dict.fromkeys(out))
 
 
-def _absolute(record: dict[str, Any], start: str | os.PathLike[str] | None) -> dict[str, Any]:
+def _absolute(record: dict[str, Any]) -> dict[str, Any]:
     """Return the record with absolute paths, and an absolute address of a SQLite file."""
 
     def place(value: Any) -> Any:
-        return str(as_path(value, start)) if isinstance(value, str) and value else value
+        return str(as_path(value)) if isinstance(value, str) and value else value
 
     out = {**record, "dataset": dict(record["dataset"]), "tracking": dict(record["tracking"])}
     for key in PATHS:
@@ -148,7 +144,7 @@ def _absolute(record: dict[str, Any], start: str | os.PathLike[str] | None) -> d
         if name in here:
             here[name] = place(here[name])
     if isinstance(uri := out["tracking"]["uri"], str):
-        out["tracking"]["uri"] = absolute_url(uri, start)
+        out["tracking"]["uri"] = absolute_url(uri)
     return out
 
 
@@ -158,8 +154,9 @@ def _texts(record: dict[str, Any]) -> list[str]:
     texts = {
         "output_dir": record["output_dir"],
         "device": record["device"],
-        "tracking.experiment": tracking["experiment"],
     }
+    if tracking["experiment"] is not None:
+        texts["tracking.experiment"] = tracking["experiment"]
     for key, value in texts.items():
         if not isinstance(value, str) or not value:
             out.append(must_be(key, "ntkrun", "a text that is not empty", value))

@@ -28,7 +28,10 @@ def as_path(words: str | os.PathLike[str], start: str | os.PathLike[str] | None 
     `~` is the home folder; a relative path begins at `start`, by default the current folder. Links are kept.
     """
     path = Path(home(os.fspath(words)))
-    return Path(os.path.normpath(Path(start or Path.cwd()).absolute() / path))
+    raw = Path(start or Path.cwd()).absolute() / path
+    plain = Path(os.path.normpath(raw))
+    # a .. behind a link leads elsewhere than its letters say
+    return plain if os.path.realpath(plain) == os.path.realpath(raw) else raw
 
 
 def sqlite_url(path: Path) -> str:
@@ -51,9 +54,9 @@ def sqlite_file(url: str) -> Path | None:
     return Path(urllib.parse.unquote(text) if "+" in kind else text)
 
 
-def absolute_url(url: str, start: str | os.PathLike[str] | None = None) -> str:
+def absolute_url(url: str) -> str:
     """Return the address of a database with the path of a SQLite file made absolute; others as they are."""
     file = sqlite_file(url)
     if file is None or file.is_absolute() or "?" in url or str(file).startswith("file:"):
         return url
-    return sqlite_url(as_path(file, start))
+    return sqlite_url(as_path(file))
