@@ -22,6 +22,7 @@ from ntkrun.errors import DataError, IntegrityError, NtkrunError, must_be
 from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.ridge.normal import Dual, Linear
 from ntkrun.store.atomic import write_atomic, write_json
 
@@ -134,7 +135,10 @@ class Model:
         preprocess = PREPROCESS[record["preprocess"]].restore(fitted)
         options: dict[str, Any] = {k: v for k, v in record["method"].items() if k != "name"}
         name = record["method"]["name"]
-        method = methods.get(name)(**options, device=device)
+        made = methods.get(name)
+        if issubclass(made, ImageMethod):
+            options.setdefault("layout", "channels_last")  # records from before there was a choice
+        method = made(**options, device=device)
         method.fit(_prepared(arrays["sample"], preprocess, method))
         weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
         kind = Dual if method.kind == "kernel" else Linear
