@@ -108,8 +108,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "input_shape_")
         X = self._checked(X, reset=False)
-        rows = max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
-        parts = []
+        rows, parts = self.batch_rows, []
         with torch.inference_mode():
             for start in range(0, X.shape[0], rows):
                 batch = self._tensor(X[start : start + rows])
@@ -123,6 +122,11 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 parts.append(z if self._fold is None else self._fold(z))
         out = torch.cat(parts)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows that are transformed at a time, after fit."""
+        return max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
 
     @property
     def sample_rows(self) -> int:

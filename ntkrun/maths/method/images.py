@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from ntkrun import checks
@@ -48,12 +49,12 @@ class ImageMethod(Method):
 
     def _shaped(self, rows: Tensor) -> Tensor:
         shape = self.shape_of(rows.shape[1:])
-        if rows.ndim == 2:
-            first = self.layout == "channels_first" and self.image_shape is not None
-            if not first:
-                return rows.reshape(len(rows), *shape)
-            rows = rows.reshape(len(rows), shape[2], *shape[:2])
-        return layouts.channels_last(rows, self.layout).contiguous()
+        signals = rows.ndim == 2 and self.image_shape is None
+        if self.layout != "channels_first" or rows.ndim == 3 or signals:
+            return rows.reshape(len(rows), *shape)
+        last = layouts.channels_last(rows.reshape(len(rows), shape[2], *shape[:2]), self.layout)
+        # in memory as if they had come so: the strides of an axis of one decide how torch convolves
+        return last.clone(memory_format=torch.contiguous_format)
 
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (H, W, C) of images (H, W, C), (C, H, W) or (H, W), or of rows (d,).
