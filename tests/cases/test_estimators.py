@@ -1,5 +1,6 @@
 """Habits of scikit-learn, and images in Python."""
 
+import json
 import pickle
 
 import numpy as np
@@ -20,7 +21,9 @@ from ntkrun import (
     NTKSketch,
     RandomPatches,
 )
-from ntkrun.maths.ridge.normal import NormalEquations
+from ntkrun.datasets.preprocess import Standardize
+from ntkrun.maths.ridge.normal import Linear, NormalEquations
+from ntkrun.model import Model
 from tests.cases.base import DIGITS, Case
 
 RNG = np.random.default_rng(5)
@@ -79,6 +82,20 @@ def keys_stay(stage):
     assert "layout" not in identity
     assert identity == CNTKSketch().identity()
     assert CNTKSketch(layout="channels_first").identity()["layout"] == "channels_first"
+
+
+def older_model(stage):
+    """A model of a run from before there was a layout, for images that would be refused without one."""
+    x = np.random.default_rng(0).integers(0, 255, (60, 3, 8, 2), dtype=np.uint8)
+    method = CNTKSketch(64, depth=2, layout="channels_last").fit(x)
+    linear = Linear(torch.ones(64, 2).double(), torch.zeros(2).double(), 1.0)
+    plain = Standardize(x, np.arange(60))
+    model = Model("cntk_sketch", method, plain, linear, x[:1], 1, ["a", "b"])
+    model.save(stage.here / "model")
+    record = json.loads((stage.here / "model" / "model.json").read_text())
+    del record["method"]["layout"]
+    (stage.here / "model" / "model.json").write_text(json.dumps(record))
+    assert np.allclose(Model.load(stage.here / "model", "cpu").values(x), model.values(x))
 
 
 def seeds(stage):
@@ -240,6 +257,12 @@ CASES = [
         call=torch_images,
     ),
     Case("16.2", "grey images (n, H, W) in Python", "one channel", call=grey_images),
+    Case(
+        "16.2",
+        "a saved model from before there was a layout, for images of height 3",
+        "it is loaded as channels-last",
+        call=older_model,
+    ),
     Case(
         "16.2",
         "features that were made before there was a layout",
