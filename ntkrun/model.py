@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
 import io
 import json
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from ntkrun.errors import DataError, IntegrityError, NtkrunError
 from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.ridge.normal import Dual, Linear
 from ntkrun.mlmodel import mlflow_files
 from ntkrun.store.atomic import write_atomic, write_json
@@ -134,8 +134,8 @@ class Model:
         options: dict[str, Any] = {k: v for k, v in record["method"].items() if k != "name"}
         name = record["method"]["name"]
         made = methods.get(name)
-        if "layout" in inspect.signature(made).parameters:  # the sample has its channels last
-            options.setdefault("layout", "channels_last")
+        if issubclass(made, ImageMethod):
+            options["layout"] = options.get("layout") or "channels_last"  # as the sample has them
         method = made(**options, device=device)
         method.fit(_prepared(arrays["sample"], preprocess, method))
         weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))

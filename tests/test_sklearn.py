@@ -33,20 +33,20 @@ from ntkrun.maths.method.raw import Raw
 from ntkrun.maths.method.rff import RandomFourierFeatures
 
 ESTIMATORS = [
-    CNTKSketch(64, dtype="float64"),
-    CNTKNystrom(64, dtype="float64"),
-    ExactCNTK(dtype="float64"),
-    ExactNTK(dtype="float64"),
-    NTKSketch(64, dtype="float64"),
-    NTKRandomFeatures(64, dtype="float64"),
-    GradientFeatures(256, dtype="float64"),
-    RandomFourierFeatures(64, dtype="float64"),
-    Raw(dtype="float64"),
-    RandomPatches(64, filter_size=1, cells=1, dtype="float64"),
-    NTKRidgeClassifier(NTKSketch(64, dtype="float64")),
-    NTKRidgeClassifier(CNTKSketch(64, dtype="float64")),
-    NTKRidgeRegressor(NTKRandomFeatures(64, dtype="float64")),
-    NTKRidgeRegressor("passthrough"),
+    CNTKSketch(64),
+    CNTKNystrom(64),
+    ExactCNTK(),
+    ExactNTK(),
+    NTKSketch(64),
+    NTKRandomFeatures(64),
+    GradientFeatures(256),
+    RandomFourierFeatures(64),
+    Raw(),
+    RandomPatches(64, filter_size=1, cells=1),
+    NTKRidgeClassifier(NTKSketch(64)),
+    NTKRidgeClassifier(Raw()),
+    NTKRidgeRegressor(NTKRandomFeatures(64)),
+    NTKRidgeRegressor("passthrough", alpha_per_target=True),
 ]
 
 

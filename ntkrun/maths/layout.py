@@ -36,14 +36,23 @@ def image_shape(
         raise DataError(must_be(parameter, owner, "images (n, H, W, C)", f"rows of shape {found}", remedy))
     if layout == "channels_first":
         return (found[1], found[2], found[0])
-    if layout is None and found[0] in CHANNELS and found[2] not in CHANNELS:
-        remedy = (
-            f"If {found[0]} is the number of channels: {key}=channels_first. "
-            f"If it is the height: {key}=channels_last."
-        )
+    if layout is None and channels_seem_first(found):
+        remedy = both_ways(found[0], key)
         got = f"shape (n, {', '.join(map(str, found))})"
         raise DataError(must_be(parameter, owner, "images (n, H, W, C)", got, remedy))
     return found
+
+
+def channels_seem_first(shape: Sequence[int]) -> bool:
+    """Return whether three numbers may well be (C, H, W)."""
+    return shape[0] in CHANNELS and shape[2] not in CHANNELS
+
+
+def both_ways(number: int, key: str) -> str:
+    """Return what to type if `number` is that of channels, and if not; `layout` alone is typed in Python."""
+    quote = "'" if key == "layout" else ""
+    first, last = (f"{key}={quote}{layout}{quote}" for layout in ("channels_first", "channels_last"))
+    return f"If {number} is the number of channels: {first}. If it is the height: {last}."
 
 
 def channels_last(x: Any, layout: str | None) -> Any:

@@ -9,9 +9,34 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
+import numpy as np
 import torch
+from sklearn.utils import check_random_state
 from torch import Tensor
+
+from ntkrun import checks
+
+HIGHEST = 2**63 - 1
+
+
+def seed_problems(owner: str, value: Any) -> list[str]:
+    """Return a sentence unless `value` is what scikit-learn takes for `random_state`."""
+    if value is None or value is np.random or isinstance(value, np.random.RandomState):
+        return []
+    found = checks.integer(owner, "random_state (seed)", value, 0, HIGHEST)
+    if isinstance(value, np.random.Generator):
+        found = [f"{found[0]} Or None, or a numpy RandomState."]
+    return found
+
+
+def resolved(random_state: Any) -> int:
+    """Return an integer as it is; for None and a RandomState draw one, as scikit-learn does."""
+    if isinstance(random_state, Integral):
+        return int(random_state)
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ import torch
 from torch import Tensor
 
 from ntkrun.datasets.split import Split
+from ntkrun.errors import DataError, must_be
 from ntkrun.executor.base import Executor, Serial
 from ntkrun.executor.shared import Shared
+from ntkrun.maths.layout import image_shape
 from ntkrun.maths.method.base import Method, torch_device
-from ntkrun.maths.method.images import ImageMethod, check_images
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.progress import progress
 from ntkrun.stages import memory
 from ntkrun.stages.solver import Ridge
@@ -110,10 +112,22 @@ def prepare(
     split: Split, method: Method, shard_rows: int, solver: Ridge, executor: Executor
 ) -> Rows | Kernel:
     """Return the work with its method fitted; an error here has not left anything behind."""
-    if isinstance(method, ImageMethod) and method.image_shape is None:
-        check_images(type(method).__name__, split.train.x.shape[1:])
+    if isinstance(method, ImageMethod):
+        _images(split, method)
     memory.check(split, method, shard_rows, solver, executor)
     return Kernel(split, method) if method.kind == "kernel" else Rows(split, method)
+
+
+def _images(split: Split, method: ImageMethod) -> None:
+    """Tell the method that a data set's images are channels-last; DataError where there are none."""
+    shape, me = split.train.x.shape[1:], type(method).__name__
+    if len(shape) == 1 and method.image_shape is not None:
+        return
+    image_shape(shape, "channels_last", me, "X")
+    if method.layout == "channels_first":
+        remedy = "Type dataset.layout=channels_first for a file of channels-first images."
+        raise DataError(must_be("layout", me, "null for a data set of images", method.layout, remedy))
+    method.layout = "channels_last"
 
 
 def compute(work: Rows | Kernel, root: Path, shard_rows: int, executor: Executor) -> Features:

@@ -27,7 +27,13 @@ def run(split: Split, size: Size) -> list[Series]:
 
     def make(m: int, seed: int) -> CNTKSketch:
         return CNTKSketch(
-            m, depth=DEPTH, degree=DEGREE, sketch_dim=m // 32, random_state=seed, dtype="float64"
+            m,
+            depth=DEPTH,
+            degree=DEGREE,
+            sketch_dim=m // 32,
+            layout="channels_last",
+            random_state=seed,
+            dtype="float64",
         )
 
     panel, dims = "error of cntk_sketch, 12 x 12 images", size.dims(1024)
@@ -40,7 +46,7 @@ def _time_against_pixels(split: Split, size: Size) -> Series:
     pixels, times = [], []
     for side in (8, 16, 32, 64):
         x = resized(images, side)
-        method = CNTKSketch(4096, depth=DEPTH).fit(x)
+        method = CNTKSketch(4096, depth=DEPTH, layout="channels_last").fit(x)
         pixels.append(float(side * side))
         seconds = best_time(partial(method.transform, x), max(3, size.trials))
         times.append([s / len(x) for s in seconds])

@@ -33,7 +33,9 @@ def test_convolutional_chain(trained, padding, depth, shape):
         pytest.skip("nothing is trained")
     x = RNG.normal(size=(3, *shape, 2))
     x[1, 0] = 0
-    method = CNTKSketch(64, depth=depth, trained=trained, padding=padding, dtype="float64").fit(x)
+    method = CNTKSketch(
+        64, depth=depth, trained=trained, padding=padding, layout="channels_last", dtype="float64"
+    ).fit(x)
     method._relus = [ExactRelu() for _ in range(depth)]
     method._convs = [ExactConv(3, padding == "same") for _ in range(depth - 1)]
     method._head = ExactHead()

@@ -112,7 +112,7 @@ def test_bad_parameters_are_named(arguments, message):
 
 def test_bad_shapes_are_named():
     with pytest.raises(DataError, match=r"images \(n, H, W, C\)"):
-        CNTKSketch().fit(np.ones((4, 5, 2)))
+        CNTKSketch().fit(np.ones((4, 5, 2, 1, 3)))
     with pytest.raises(DataError, match=r"rows of 12 numbers for image_shape=\(2, 3, 2\). Got 'rows of 5'"):
         CNTKSketch(image_shape=(2, 3, 2)).fit(np.ones((4, 5)))
     with pytest.raises(ConfigError, match="image_shape of CNTKSketch must be null or three integers"):

@@ -23,7 +23,15 @@ def whole(layers, trained="inner", padding="same", **options):
     """A network that keeps every direction: all positions of a few images are landmarks."""
     sizes = {"dim": 600, "landmarks": 600, "candidates": 600}
     return CNTKNystrom(
-        600**2, layers=layers, depth=2, trained=trained, padding=padding, dtype="float64", **sizes, **options
+        600**2,
+        layers=layers,
+        depth=2,
+        trained=trained,
+        padding=padding,
+        layout="channels_last",
+        dtype="float64",
+        **sizes,
+        **options,
     )
 
 

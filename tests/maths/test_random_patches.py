@@ -72,7 +72,7 @@ def test_bad_parameters(options, words):
         RandomPatches(**options).check()
 
 
-@pytest.mark.parametrize("x", [np.ones((2, 9)), np.ones((2, 8, 8)), np.ones((2, 3, 9, 1))])
+@pytest.mark.parametrize("x", [np.ones((2, 9)), np.ones((2, 8, 8, 1, 1)), np.ones((2, 3, 9, 1))])
 def test_bad_shapes(x):
     with pytest.raises(DataError, match="X of RandomPatches must be"):
         RandomPatches().fit(x)

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
-from ntkrun.maths.rng import Stream
+from ntkrun.maths.rng import HIGHEST, Stream, resolved, seed_problems
 from ntkrun.maths.sketch.count_sketch import CountSketch
 from ntkrun.maths.threads import wait_passively
 
@@ -30,6 +30,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     A subclass sets `kind` ("features" or "kernel"), bumps `version` whenever its numbers change (it is
     part of the cache key) and implements `problems`, `_draw`, `_features`, `kernel` and `bytes_per_row`.
+    `_draw` takes its randomness from `seed_`: `fit` sets it to `random_state`, or to a number that a
+    `random_state` of None or a RandomState gives.
     """
 
     kind = "features"
@@ -50,12 +52,20 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if "n_components" in has:
             out += checks.integer(me, "n_components (feature_dim)", has["n_components"], 1, 1 << 24)
         if "random_state" in has:
-            out += checks.integer(me, "random_state (seed)", has["random_state"], 0, 2**63 - 1)
+            out += seed_problems(me, has["random_state"])
         return out
 
     def check(self) -> None:
-        """Raise ConfigError with all problems."""
-        if found := self.problems():
+        """Raise ConfigError with all problems that this method has in a run.
+
+        A run is found again by its seed, so only an integer will do.
+        """
+        found = self.problems()
+        if not found and "random_state" in (has := self.get_params(deep=False)):
+            found = checks.integer(
+                type(self).__name__, "random_state (seed)", has["random_state"], 0, HIGHEST
+            )
+        if found:
             raise ConfigError(" ".join(found))
 
     def parameters(self) -> dict[str, Any]:
@@ -76,15 +86,17 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         A method that looks at its inputs takes `sample_rows` of them, evenly spread; a kernel keeps them all.
         Raises ConfigError for a bad parameter and DataError for a shape that does not fit.
         """
-        self.check()
         wait_passively()
+        if found := self.problems():
+            raise ConfigError(" ".join(found))
+        self.seed_ = resolved(getattr(self, "random_state", 0))
         X = self._checked(X, reset=True)
         self.input_shape_ = tuple(self._tensor(X[:1]).shape[1:])
         self._fold = None
         if self.kind == "kernel":
             self.X_fit_ = self._tensor(X)
         elif 0 < self._asked < self.fewest:
-            stream = Stream(getattr(self, "random_state", 0)).child("fold")
+            stream = Stream(self.seed_).child("fold")
             fold = CountSketch(self.fewest, self._asked, stream, DTYPES[self.dtype])
             self._fold = fold.to(torch_device(self.device))
         n = X.shape[0]
@@ -99,8 +111,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "input_shape_")
         X = self._checked(X, reset=False)
-        rows = max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
-        parts = []
+        rows, parts = self.batch_rows, []
         with torch.inference_mode():
             for start in range(0, X.shape[0], rows):
                 batch = self._tensor(X[start : start + rows])
@@ -114,6 +125,11 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 parts.append(z if self._fold is None else self._fold(z))
         out = torch.cat(parts)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows that are transformed at a time, after fit."""
+        return max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
 
     @property
     def sample_rows(self) -> int:

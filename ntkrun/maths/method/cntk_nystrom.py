@@ -42,6 +42,9 @@ class CNTKNystrom(NetworkMethod):
     padding : {"same", "valid"}
     image_shape : three int or None
         Height, width and channels that rows (n, d) are cut into; None takes them as signals (1, d, 1).
+    layout : {"channels_last", "channels_first"} or None
+        Order of the axes of images, and of `image_shape`: (H, W, C) or torch's (C, H, W). None takes them as
+        (H, W, C), and refuses what looks like (C, H, W). Images (n, H, W) are grey.
     activation : {"relu", "gauss"}
         "gauss" has the homogeneous dual exp(sharpness (cos - 1)) of Han et al. 2022.
     sharpness : float
@@ -55,7 +58,7 @@ class CNTKNystrom(NetworkMethod):
         Landmark patches of a ReLU before the first pool; every pool doubles it. None takes 2 dim.
     sample_images, candidates : int
         Training images that the layers are fitted on, and positions of them that landmarks are chosen from.
-    random_state : int
+    random_state : int, None or RandomState
         Of the choice of landmarks.
     device, dtype : str
 
@@ -74,6 +77,7 @@ class CNTKNystrom(NetworkMethod):
         trained: str = "inner",
         padding: str = "same",
         image_shape: Sequence[int] | None = None,
+        layout: str | None = None,
         activation: str = "relu",
         sharpness: float = 1.0,
         cells: int = 1,
@@ -81,7 +85,7 @@ class CNTKNystrom(NetworkMethod):
         landmarks: int | None = None,
         sample_images: int = 512,
         candidates: int = 4096,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -92,6 +96,7 @@ class CNTKNystrom(NetworkMethod):
         self.trained = trained
         self.padding = padding
         self.image_shape = image_shape
+        self.layout = layout
         self.activation = activation
         self.sharpness = sharpness
         self.cells = cells
@@ -128,7 +133,7 @@ class CNTKNystrom(NetworkMethod):
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
         steps = network.steps(self.words(), self.filter_size)
-        stream = Stream(self.random_state).child("cntk_nystrom")
+        stream = Stream(self.seed_).child("cntk_nystrom")
         maps = self._input(self._tensor(X))
         self._layers: list[Conv | Pool | Act] = []
         with torch.inference_mode():

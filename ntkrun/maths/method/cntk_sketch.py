@@ -43,9 +43,12 @@ class CNTKSketch(NetworkMethod):
     padding : {"same", "valid"}
     image_shape : three int or None
         Height, width and channels that rows (n, d) are cut into; None takes them as signals (1, d, 1).
+    layout : {"channels_last", "channels_first"} or None
+        Order of the axes of images, and of `image_shape`: (H, W, C) or torch's (C, H, W). None takes them as
+        (H, W, C), and refuses what looks like (C, H, W). Images (n, H, W) are grey.
     sketch_dim : int or None
         Sketched coordinates a pixel inside; None takes n_components / 32, within [32, 512].
-    random_state : int
+    random_state : int, None or RandomState
     device, dtype : str
 
     Cost: linear in the number of pixels; about 12 degree sketch_dim^2 multiply-adds a pixel and layer,
@@ -63,8 +66,9 @@ class CNTKSketch(NetworkMethod):
         trained: str = "inner",
         padding: str = "same",
         image_shape: Sequence[int] | None = None,
+        layout: str | None = None,
         sketch_dim: int | None = None,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -76,6 +80,7 @@ class CNTKSketch(NetworkMethod):
         self.trained = trained
         self.padding = padding
         self.image_shape = image_shape
+        self.layout = layout
         self.sketch_dim = sketch_dim
         self.random_state = random_state
         self.device = device
@@ -102,7 +107,7 @@ class CNTKSketch(NetworkMethod):
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
-        stream = Stream(self.random_state).child("cntk_sketch")
+        stream = Stream(self.seed_).child("cntk_sketch")
         dim, q, same = self._dim(), self.filter_size, self.padding == "same"
         channels = self.input_shape_[2]
         self._input = InputConv(channels, q, dim, same, stream.child("input"), dtype).to(device)
@@ -129,7 +134,7 @@ class CNTKSketch(NetworkMethod):
 
     def reference(self) -> ExactCNTK:
         """Return the exact kernel that the features approximate."""
-        shared = ("depth", "filter_size", "trained", "padding", "image_shape", "device", "dtype")
+        shared = ("depth", "filter_size", "trained", "padding", "image_shape", "layout", "device", "dtype")
         return ExactCNTK(**{name: getattr(self, name) for name in shared})
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:

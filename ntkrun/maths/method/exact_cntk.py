@@ -24,7 +24,7 @@ class ExactCNTK(NetworkMethod):
     layers : list of {"conv", "act", "pool"} or None
         None takes `depth` times (conv, act). Only that order, with the ReLU
         and cells 1, has the fast path; anything else takes O((HW)^2) memory a pair.
-    depth, filter_size, trained, padding, image_shape, activation, sharpness, cells
+    depth, filter_size, trained, padding, image_shape, layout, activation, sharpness, cells
         As for CNTKNystrom.
     device, dtype : str
 
@@ -43,6 +43,7 @@ class ExactCNTK(NetworkMethod):
         trained: str = "inner",
         padding: str = "same",
         image_shape: Sequence[int] | None = None,
+        layout: str | None = None,
         activation: str = "relu",
         sharpness: float = 1.0,
         cells: int = 1,
@@ -55,6 +56,7 @@ class ExactCNTK(NetworkMethod):
         self.trained = trained
         self.padding = padding
         self.image_shape = image_shape
+        self.layout = layout
         self.activation = activation
         self.sharpness = sharpness
         self.cells = cells
@@ -68,6 +70,10 @@ class ExactCNTK(NetworkMethod):
         """Return Theta (n, m) between images X and Y; Y None computes symmetric entries once."""
         out = self._exact()(self._tensor(X), None if Y is None else self._tensor(Y))
         return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    def _features(self, batch: Tensor) -> Tensor:
+        # both are laid out already
+        return self._exact()(batch, self.X_fit_)
 
     def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
         """Return Theta(X[ix[p]], Y[iy[p]]) for all p, a tensor (len(ix),)."""

@@ -26,7 +26,7 @@ class GradientFeatures(RowMethod):
         Columns.
     depth : int
         ReLU layers L >= 1.
-    random_state : int
+    random_state : int, None or RandomState
     device, dtype : str
     """
 
@@ -35,7 +35,7 @@ class GradientFeatures(RowMethod):
         n_components: int = 1024,
         *,
         depth: int = 3,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -55,7 +55,7 @@ class GradientFeatures(RowMethod):
         # largest w with deep w^2 + (d + 1) w <= m
         w = m // (d + 1) if deep == 0 else int((((d + 1) ** 2 + 4 * deep * m) ** 0.5 - (d + 1)) / (2 * deep))
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
-        stream = Stream(self.random_state).child("grad_rf")
+        stream = Stream(self.seed_).child("grad_rf")
         sizes = [d] + [w] * self.depth
         here = stream.child("weights")
         self._weights = [

@@ -4,42 +4,74 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import DataError, must_be
+from ntkrun.maths import layout as layouts
 from ntkrun.maths.layer import network
 from ntkrun.maths.method.base import Method
 
 
 class ImageMethod(Method):
-    """A method for images (n, H, W, C), or rows that are cut into them."""
+    """A method for images (n, H, W, C), or rows that are cut into them.
+
+    Inside, from `_tensor` on, images are channels-last whatever the layout.
+    """
 
     image_shape: Sequence[int] | None
+    layout: str | None
 
     def problems(self) -> list[str]:
-        """Check the shape."""
+        """Check the shape and the layout."""
         out = super().problems()
+        if self.layout is not None:
+            out += checks.choice(type(self).__name__, "layout", self.layout, layouts.LAYOUTS)
         if self.image_shape is not None:
             me, got = type(self).__name__, self.image_shape
             ok = isinstance(got, Sequence) and len(got) == 3
             if not ok or any(checks.integer(me, "", side, 1) for side in got):
                 out.append(must_be("image_shape", me, "null or three integers: height, width, channels", got))
+            elif self.layout is None and layouts.channels_seem_first(got):
+                remedy = layouts.both_ways(got[0], "layout")
+                out.append(must_be("image_shape", me, "height, width, channels", tuple(got), remedy))
+        return out
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the numbers; images that came channels-last have no need to say so."""
+        out = super().identity()
+        if self.layout != "channels_first":
+            del out["layout"]
         return out
 
     def _shaped(self, rows: Tensor) -> Tensor:
-        return rows.reshape(len(rows), *self.shape_of(rows.shape[1:]))
+        shape = self.shape_of(rows.shape[1:])
+        signals = rows.ndim == 2 and self.image_shape is None
+        if self.layout != "channels_first" or rows.ndim == 3 or signals:
+            return rows.reshape(len(rows), *shape)
+        last = layouts.channels_last(rows.reshape(len(rows), shape[2], *shape[:2]), self.layout)
+        # in memory as if they had come so: the strides of an axis of one decide how torch convolves
+        return last.clone(memory_format=torch.contiguous_format)
 
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return `image_shape` for rows (d,), by default that of signals (1, d, 1)."""
+        """Return (H, W, C) of images (H, W, C), (C, H, W) or (H, W), or of rows (d,).
+
+        Rows are cut by `image_shape`; without it they are signals (1, d, 1). Raises DataError for a shape
+        that does not fit, or that may be meant either way.
+        """
+        me = type(self).__name__
         if len(shape) != 1:
-            return tuple(shape)
-        image = tuple(self.image_shape or (1, shape[0], 1))
+            return layouts.image_shape(shape, self.layout, me, "X")
+        if self.image_shape is None:
+            return (1, shape[0], 1)
+        image = tuple(self.image_shape)
         if math.prod(image) != shape[0]:
             need = f"rows of {math.prod(image)} numbers for image_shape={image}"
-            raise DataError(must_be("X", type(self).__name__, need, f"rows of {shape[0]}"))
-        return image
+            raise DataError(must_be("X", me, need, f"rows of {shape[0]}"))
+        return layouts.image_shape(image, self.layout, me, "image_shape")
 
 
 class NetworkMethod(ImageMethod):
@@ -79,9 +111,8 @@ class NetworkMethod(ImageMethod):
         return out
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raise DataError unless rows shaped `shape` are images that the filters fit into."""
+        """Raise DataError unless the filters fit into images shaped `shape`, (H, W, C)."""
         me = type(self).__name__
-        check_images(me, shape)
         need = network.smallest_side(self.words(), self.filter_size, self.padding == "same")
         if min(shape[:2]) < need:
             raise DataError(
@@ -98,12 +129,3 @@ class NetworkMethod(ImageMethod):
         if any(side % self.cells for side in left):
             got = f"{self.cells} for {left[0]} x {left[1]}"
             raise DataError(must_be("cells", me, "a divisor of the sides behind the last layer", got))
-
-
-def check_images(owner: str, shape: Sequence[int]) -> None:
-    """Raise DataError unless rows shaped `shape` are images."""
-    if len(shape) != 3 or min(shape) < 1:
-        got = f"rows of shape {tuple(shape)}"
-        raise DataError(
-            must_be("X", owner, "images (n, H, W, C)", got, "Use an image data set, or image_shape.")
-        )

@@ -34,7 +34,7 @@ class NTKRandomFeatures(RowMethod):
     sampling : {"gaussian", "leverage_gibbs", "leverage_exact"}
         Law of W1: standard normal, or by leverage scores (theorem 3) with the paper's Gibbs
         sampler or by the same law drawn exactly. The chain costs width^2 a layer to draw.
-    random_state : int
+    random_state : int, None or RandomState
     device, dtype : str
 
     Cost: 2 depth (n_components / 2)^2 multiply-adds a row after the first layer.
@@ -46,7 +46,7 @@ class NTKRandomFeatures(RowMethod):
         *,
         depth: int = 3,
         sampling: str = "gaussian",
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -64,7 +64,7 @@ class NTKRandomFeatures(RowMethod):
 
     def _draw(self, X: Any) -> None:
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
-        stream = Stream(self.random_state).child("ntk_random_features")
+        stream = Stream(self.seed_).child("ntk_random_features")
         self._phi_dim = self.drawn // 2
         sketched = self.drawn - self._phi_dim
         phi, psi = self.width, self.width

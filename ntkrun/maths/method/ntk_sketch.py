@@ -38,7 +38,7 @@ class NTKSketch(RowMethod):
         For "layerwise"; "one_shot" is always fitted.
     sketch_dim : int or None
         Sketched coordinates inside; None takes n_components / (2 degree + 4), within [32, 512].
-    random_state : int
+    random_state : int, None or RandomState
     device, dtype : str
     """
 
@@ -51,7 +51,7 @@ class NTKSketch(RowMethod):
         variant: str = "layerwise",
         coefficients: str = "fitted",
         sketch_dim: int | None = None,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -84,7 +84,7 @@ class NTKSketch(RowMethod):
 
     def _draw(self, X: Any) -> None:
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
-        stream = Stream(self.random_state).child("ntk_sketch").child(self.variant)
+        stream = Stream(self.seed_).child("ntk_sketch").child(self.variant)
         if self.variant == "one_shot":
             self._draw_one_shot(stream, dtype, device)
             return

@@ -15,7 +15,7 @@ from ntkrun.maths.layer.adaptive_head import IMAGES, LANDMARKS
 from ntkrun.maths.layer.conv import reciprocal
 from ntkrun.maths.layer.threshold import average_both_sides
 from ntkrun.maths.method.base import DTYPES
-from ntkrun.maths.method.images import ImageMethod, check_images
+from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.rng import Stream
 
 
@@ -41,7 +41,10 @@ class RandomPatches(ImageMethod):
         Training images that patches are drawn from.
     image_shape : (int, int, int) or None
         Height, width, channels that rows are cut into; None takes a row of d numbers as a 1 x d image.
-    random_state : int
+    layout : {"channels_last", "channels_first"} or None
+        Order of the axes of images, and of `image_shape`: (H, W, C) or torch's (C, H, W). None takes them as
+        (H, W, C), and refuses what looks like (C, H, W). Images (n, H, W) are grey.
+    random_state : int, None or RandomState
         Of the draw.
     device, dtype : str
     """
@@ -55,7 +58,8 @@ class RandomPatches(ImageMethod):
         cells: int = 2,
         sample_images: int = 2048,
         image_shape: Sequence[int] | None = None,
-        random_state: int = 0,
+        layout: str | None = None,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -65,6 +69,7 @@ class RandomPatches(ImageMethod):
         self.cells = cells
         self.sample_images = sample_images
         self.image_shape = image_shape
+        self.layout = layout
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -97,7 +102,6 @@ class RandomPatches(ImageMethod):
     def _draw(self, X: Any) -> None:
         shape, q = self.input_shape_, self.filter_size
         me = type(self).__name__
-        check_images(me, shape)
         if min(shape[:2]) < q + self.cells - 1:
             need = f"at least {q + self.cells - 1} x {q + self.cells - 1} pixels"
             raise DataError(must_be("X", me, need, f"{shape[0]} x {shape[1]}", "Use smaller patches."))
@@ -105,7 +109,7 @@ class RandomPatches(ImageMethod):
         self._sample = self._tensor(X)
         per_image = (shape[0] - q + 1) * (shape[1] - q + 1)
         count = self.drawn // (2 * self.cells**2)
-        generator = Stream(self.random_state).child("random_patches").generator()
+        generator = Stream(self.seed_).child("random_patches").generator()
         drawn = torch.randint(0, len(self._sample) * per_image, (count,), generator=generator)
         self._filters = self._unit_filters(drawn)
 

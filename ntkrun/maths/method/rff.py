@@ -24,7 +24,7 @@ class RandomFourierFeatures(RowMethod):
         Columns; an odd one adds a column of zeros.
     bandwidth : float or None
         None takes the median distance between rows of the sample that `fit` sees.
-    random_state : int
+    random_state : int, None or RandomState
     device, dtype : str
     """
 
@@ -33,7 +33,7 @@ class RandomFourierFeatures(RowMethod):
         n_components: int = 1024,
         *,
         bandwidth: float | None = None,
-        random_state: int = 0,
+        random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
     ):
@@ -61,7 +61,7 @@ class RandomFourierFeatures(RowMethod):
 
     def _draw(self, X: Any) -> None:
         self.bandwidth_ = self.bandwidth or median_distance(self.flat(X))
-        stream, dtype = Stream(self.random_state).child("rff"), DTYPES[self.dtype]
+        stream, dtype = Stream(self.seed_).child("rff"), DTYPES[self.dtype]
         w = stream.gaussian(self.width, self.drawn // 2, dtype=dtype) / self.bandwidth_
         self._weights = w.to(torch_device(self.device))
 

@@ -1,7 +1,7 @@
 """Ridge regression on kernel features as scikit-learn estimators: in one go or batch by batch.
 
 `fit` and a sequence of `partial_fit` over the same rows give the same solution but for rounding, since both
-keep nothing but sums (MATH: section 6).
+keep nothing but sums (MATH: section 6), and the same rows are held out.
 """
 
 from __future__ import annotations
@@ -9,167 +9,46 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
-from sklearn.utils import get_tags
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets, unique_labels
-from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.maths import metrics
-from ntkrun.maths.method.ntk_sketch import NTKSketch
-from ntkrun.maths.ridge.normal import Linear, NormalEquations
-from ntkrun.maths.ridge.path import grid, grid_problems
-from ntkrun.maths.threads import wait_passively
-
-# rows that are turned into features at a time
-ROWS = 512
+from ntkrun.maths.ridge.base import NTKRidge, sample_weights
+from ntkrun.maths.ridge.held_out import Sample
+from ntkrun.maths.ridge.normal import Linear
 
 
-class _NTKRidge(BaseEstimator):
-    """Sums over rows kept for fitting and over rows held out to choose lambda; no features are kept.
-
-    Parameters
-    ----------
-    features : estimator, "passthrough" or None
-        Turns rows or images into features; it is cloned and fitted to the first rows. None takes
-        NTKSketch(random_state=random_state), "passthrough" takes rows as they are.
-    lambda_min, lambda_max : float
-        Ends of the grid, relative to the mean squared norm of the centred features.
-    lambda_count : int
-    validation_fraction : float
-        Share of the rows held out, by the least squared error over which lambda is chosen; the solution
-        then uses all rows.
-    random_state : int
-
-    Attributes
-    ----------
-    features_ : fitted estimator, or None for "passthrough"
-    lambda_ : float
-        The ridge parameter of (1/n) ‖Z w + b - Y‖² + lambda ‖w‖².
-    coef_ : ndarray (targets, columns), intercept_ : ndarray (targets,)
-    n_features_in_ : int
-    """
-
-    def __init__(
-        self,
-        features: Any = None,
-        *,
-        lambda_min: float = 1e-10,
-        lambda_max: float = 1e-1,
-        lambda_count: int = 28,
-        validation_fraction: float = 0.2,
-        random_state: int = 0,
-    ):
-        self.features = features
-        self.lambda_min = lambda_min
-        self.lambda_max = lambda_max
-        self.lambda_count = lambda_count
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-
-    def _check(self) -> None:
-        me = type(self).__name__
-        out = grid_problems(me, self.lambda_min, self.lambda_max, self.lambda_count)
-        out += checks.real(me, "validation_fraction", self.validation_fraction, 0, 0.5)
-        if out:
-            raise ConfigError(" ".join(out))
-
-    def _start(self, X: Any) -> None:
-        """Forget everything, and fit the features to X."""
-        self._check()
-        wait_passively()
-        features = NTKSketch(random_state=self.random_state) if self.features is None else self.features
-        self.features_ = None if isinstance(features, str) and features == "passthrough" else clone(features)
-        if self.features_ is not None:
-            self.features_.fit(X)
-        self._kept, self._held = NormalEquations(), NormalEquations()
-        self._rng = np.random.default_rng(self.random_state)
-        self._fit: Linear | None = None
-
-    def _add(self, X: Any, y: Tensor) -> None:
-        """Add rows X with targets y (n, k); a random share is held out."""
-        for start in range(0, X.shape[0], ROWS):
-            z, part = self._transformed(X[start : start + ROWS]), y[start : start + ROWS]
-            # numpy's stream does not depend on how the rows are cut into batches
-            held = torch.from_numpy(self._rng.random(len(z)) < self.validation_fraction)
-            if not self._kept.n:
-                held[0] = False
-            for equations, rows in ((self._kept, ~held), (self._held, held)):
-                if rows.any():
-                    equations.add(z[rows.to(z.device)], part[rows].to(z.device))
-        self._fit = None
-
-    def _transformed(self, X: Any) -> Tensor:
-        z = X if self.features_ is None else self.features_.transform(X)
-        if sp.issparse(z):
-            z = z.toarray()
-        if isinstance(z, np.ndarray):
-            z = np.require(z, requirements="W")  # torch warns of arrays that may not be written to
-        return torch.as_tensor(z).flatten(1)
-
-    def _solution(self) -> Linear:
-        """Return the fit to all rows so far, solved on first use."""
-        if self._fit is None:
-            lambdas = grid(self.lambda_min, self.lambda_max, self.lambda_count)
-            # a relative lambda is turned into an absolute one by the sums it is used with
-            scores = [self._held.mse(fit) for fit in self._kept.path(lambdas)] if self._held.n else []
-            best = int(np.argmin(scores)) if scores else len(lambdas) // 2
-            self._fit = next(self._kept.merged(self._held).path([lambdas[best]]))
-        return self._fit
-
-    def _finish(self) -> None:
-        fit = self._solution()
-        self.lambda_ = fit.lam
-        self.coef_ = fit.weight.T.cpu().numpy()
-        self.intercept_ = fit.bias.cpu().numpy()
-
-    def _input(self, X: Any, reset: bool, **more: Any) -> Any:
-        """Check X as scikit-learn does; images and tensors pass with their shape."""
-        if isinstance(X, Tensor):
-            return X
-        sparse = "csr" if get_tags(self).input_tags.sparse else False
-        dtypes = [np.float32, np.float64]
-        return validate_data(self, X, reset=reset, accept_sparse=sparse, allow_nd=True, dtype=dtypes, **more)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        own = self.features is None or isinstance(self.features, str)
-        tags.input_tags.sparse = own or get_tags(self.features).input_tags.sparse
-        return tags
-
-    def _raw(self, X: Any) -> Tensor:
-        check_is_fitted(self, "features_")
-        X = self._input(X, reset=False)
-        fit = self._solution()
-        parts = [fit.predict(self._transformed(X[i : i + ROWS])) for i in range(0, X.shape[0], ROWS)]
-        return torch.cat(parts).cpu()
-
-
-class NTKRidgeRegressor(RegressorMixin, _NTKRidge):
+class NTKRidgeRegressor(RegressorMixin, NTKRidge):
     """Kernel ridge regression with an approximate neural tangent kernel.
 
     >>> NTKRidgeRegressor(NTKRandomFeatures(2048)).fit(X, y).predict(X_new)
+
+    Parameters and attributes are those of NTKRidge.
     """
 
-    def fit(self, X: Any, y: Any) -> NTKRidgeRegressor:
-        """Fit to rows or images X (n, ...) and targets y (n,) or (n, k)."""
-        X, y = self._both(X, y, reset=True)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
+        """Fit to rows or images X (n, ...), targets y (n,) or (n, k) and weights (n,).
+
+        An integer weight is that many equal rows. Raises ConfigError for a bad parameter, DataError for bad
+        weights.
+        """
+        X, y, weight = self._all(X, y, sample_weight, reset=True)
         self._start(X)
-        self._add(X, y)
-        self._finish()
+        self._add(X, y, weight)
+        self._solution()
         return self
 
-    def partial_fit(self, X: Any, y: Any) -> NTKRidgeRegressor:
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
         """Add a batch; the features are fitted to the first one. Solving waits until predict."""
         first = not hasattr(self, "features_")
-        X, y = self._both(X, y, reset=first)
+        X, y, weight = self._all(X, y, sample_weight, reset=first)
         if first:
             self._start(X)
-        self._add(X, y)
+        self._add(X, y, weight)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -181,7 +60,7 @@ class NTKRidgeRegressor(RegressorMixin, _NTKRidge):
         tags.target_tags.multi_output = True
         return tags
 
-    def _both(self, X: Any, y: Any, reset: bool) -> tuple[Any, Tensor]:
+    def _all(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Tensor, Tensor | None]:
         if isinstance(X, Tensor):
             y = torch.as_tensor(y, dtype=torch.float64)
         else:
@@ -189,41 +68,91 @@ class NTKRidgeRegressor(RegressorMixin, _NTKRidge):
             y = torch.from_numpy(np.array(y, np.float64))
         if reset:
             self._shape = tuple(y.shape[1:])
-        return X, y.reshape(len(y), -1)
+        y = y.reshape(len(y), -1)
+        weight = sample_weights(type(self).__name__, sample_weight, len(y))
+        if weight is None:
+            return X, y, None
+        some = (weight > 0).nonzero()[:, 0]
+        return _rows(X, some), y[some.to(y.device)], weight[some]
 
 
-class NTKRidgeClassifier(ClassifierMixin, _NTKRidge):
+class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     """Classification by ridge regression on centred one-hot targets, the class with the largest value.
 
     >>> make_pipeline(StandardScaler(), NTKRidgeClassifier()).fit(X, y).score(X_new, y_new)
 
+    Parameters and attributes beyond those of NTKRidge:
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+        Factor of the weights of a class's rows. "balanced" makes all classes weigh the same; it is not for
+        partial_fit.
+
     Attributes
     ----------
     classes_ : ndarray (k,)
+    temperature_ : float
+        Probabilities are softmax(values / temperature_), with the temperature that is most likely for
+        held-out rows under the fit to the other rows. If either side is empty it is 1/k: probabilities are
+        then 1/k + values, to first order.
     """
 
-    def fit(self, X: Any, y: Any) -> NTKRidgeClassifier:
-        """Fit to rows or images X (n, ...) and labels y (n,)."""
-        X, y = self._both(X, y, reset=True)
+    def __init__(
+        self,
+        features: Any = None,
+        *,
+        lambda_min: float = 1e-10,
+        lambda_max: float = 1e-1,
+        lambda_count: int = 28,
+        validation_fraction: float = 0.2,
+        alpha_per_target: bool = False,
+        class_weight: Any = None,
+        random_state: Any = 0,
+    ):
+        super().__init__(
+            features,
+            lambda_min=lambda_min,
+            lambda_max=lambda_max,
+            lambda_count=lambda_count,
+            validation_fraction=validation_fraction,
+            alpha_per_target=alpha_per_target,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeClassifier:
+        """Fit to rows or images X (n, ...), labels y (n,) and weights (n,).
+
+        An integer weight is that many equal rows. Raises ConfigError for a bad parameter, DataError for bad
+        weights or a single class.
+        """
+        X, y, weight = self._all(X, y, sample_weight, reset=True)
         self.classes_ = unique_labels(y)
         if len(self.classes_) < 2:
             raise DataError(must_be("y", type(self).__name__, "labels of more than one class", "one class"))
         self._start(X)
-        self._add(X, self._targets(y))
-        self._finish()
+        self._add(X, self._targets(y), self._weighted(y, weight))
+        self._solution()
         return self
 
-    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> NTKRidgeClassifier:
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> NTKRidgeClassifier:
         """Add a batch; `classes`, all labels there will be, is needed in the first call."""
-        first = not hasattr(self, "features_")
-        X, y = self._both(X, y, reset=first)
+        me, first = type(self).__name__, not hasattr(self, "features_")
+        if isinstance(self.class_weight, str):
+            remedy = "A batch does not know how often each class comes: give class_weight={class: weight}."
+            raise ConfigError(
+                must_be("class_weight", me, "None or a dict for partial_fit", self.class_weight, remedy)
+            )
+        X, y, weight = self._all(X, y, sample_weight, reset=first)
         if first:
             if classes is None:
-                me = type(self).__name__
                 raise ConfigError(must_be("classes", me, "given in the first call of partial_fit", None))
             self.classes_ = unique_labels(np.asarray(classes))
             self._start(X)
-        self._add(X, self._targets(y))
+        self._add(X, self._targets(y), self._weighted(y, weight))
         return self
 
     def decision_function(self, X: Any) -> np.ndarray:
@@ -236,13 +165,57 @@ class NTKRidgeClassifier(ClassifierMixin, _NTKRidge):
         best = self._raw(X).argmax(1).numpy()
         return self.classes_[best]
 
-    def _both(self, X: Any, y: Any, reset: bool) -> tuple[Any, np.ndarray]:
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities (n, k), float64: softmax of the values over `temperature_`."""
+        return (self._raw(X) / self.temperature_).softmax(1).numpy()
+
+    @property
+    def temperature_(self) -> float:
+        """Temperature of the probabilities."""
+        self._solved()
+        return self._temperature
+
+    def _start(self, X: Any) -> None:
+        super()._start(X)
+        self._sample = Sample()
+
+    def _remember(self, z: Tensor, y: Tensor, weight: Tensor | None, draw: Tensor) -> None:
+        ones = torch.ones_like(draw) if weight is None else weight
+        self._sample.add(z, y.argmax(1), ones, draw)
+
+    def _solve(self) -> Linear:
+        fit = super()._solve()
+        self._temperature = 1 / len(self.classes_)
+        if self._tuned is not None:
+            self._temperature = self._sample.temperature(self._tuned)
+        return fit
+
+    def _all(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, np.ndarray, Tensor | None]:
         if isinstance(X, Tensor):
-            y = np.asarray(y)
+            y = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
         else:
             X, y = self._input(X, reset, y=y)
         check_classification_targets(y)
-        return X, y
+        weight = sample_weights(type(self).__name__, sample_weight, len(y))
+        if weight is None:
+            return X, y, None
+        some = (weight > 0).nonzero()[:, 0]
+        return _rows(X, some), y[some.cpu().numpy()], weight[some]
+
+    def _weighted(self, y: np.ndarray, weight: Tensor | None) -> Tensor | None:
+        """Return the rows' weights, each times that of its class."""
+        if self.class_weight is None:
+            return weight
+        own = None if weight is None else weight.cpu().numpy()
+        try:
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=own)
+        except (ValueError, TypeError) as error:
+            me, allowed = type(self).__name__, 'None, "balanced" or a dict {class: weight}'
+            reason = " ".join(str(error).split())
+            raise ConfigError(must_be("class_weight", me, allowed, self.class_weight, reason)) from error
+        each = factors[np.searchsorted(self.classes_, y)]
+        each = torch.from_numpy(each if own is None else each * own)
+        return sample_weights(type(self).__name__, each, len(y))
 
     def _targets(self, y: np.ndarray) -> Tensor:
         index = np.searchsorted(self.classes_, y)
@@ -251,3 +224,7 @@ class NTKRidgeClassifier(ClassifierMixin, _NTKRidge):
             unknown = np.setdiff1d(y, self.classes_)[:3].tolist()
             raise DataError(must_be("y", type(self).__name__, "labels that `classes` names", unknown))
         return metrics.targets(torch.from_numpy(index), len(self.classes_))
+
+
+def _rows(X: Any, index: Tensor) -> Any:
+    return X[index.to(X.device)] if isinstance(X, Tensor) else X[index.cpu().numpy()]

@@ -41,6 +41,7 @@ class NormalEquations:
     Attributes
     ----------
     n : int
+        Rows; the sum of their weights, a float, where they have some.
     mean_z, mean_y : Tensor (m,), (k,)
     gram : Tensor (m, m)
         sum (z - mean_z) (z - mean_z)^T; what is above the diagonal is not defined.
@@ -51,15 +52,24 @@ class NormalEquations:
     """
 
     def __init__(self) -> None:
-        self.n = 0
+        self.n: float = 0
 
-    def add(self, z: Tensor, y: Tensor) -> None:
-        """Add a batch of features z (n, m) and targets y (n, k)."""
+    def add(self, z: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
+        """Add a batch of features z (n, m) and targets y (n, k); a row of weight w counts as w rows.
+
+        Weights (n,) are positive. None is a weight of one.
+        """
         rows, y = len(z), y.to(torch.float64)
+        total: float = rows
         # one copy in float64, centred where it lies, with room for a row more
         centred = z.new_empty((rows + 1, z.shape[1]), dtype=torch.float64)
         centred[:rows] = z
-        mean_z, mean_y = centred[:rows].mean(0), y.mean(0)
+        if weight is None:
+            mean_z, mean_y = centred[:rows].mean(0), y.mean(0)
+        else:
+            weight = weight.to(y)
+            total = float(weight.sum())
+            mean_z, mean_y = weight @ centred[:rows] / total, weight @ y / total
         if self.n == 0:
             m, k = z.shape[1], y.shape[1]
             self.gram, self.cross = centred.new_zeros(m, m), centred.new_zeros(m, k)
@@ -67,18 +77,23 @@ class NormalEquations:
             self.square_y = torch.zeros_like(mean_y)
         # moving both means to the common one adds a rank-one term: it rides along as one more row
         step_z, step_y = mean_z - self.mean_z, mean_y - self.mean_y
-        weight = (self.n * rows / (self.n + rows)) ** 0.5
+        length = (self.n * total / (self.n + total)) ** 0.5
         centred[:rows] -= mean_z
-        centred[rows] = weight * step_z
-        y = torch.cat([y - mean_y, weight * step_y[None]])
+        y = y - mean_y
+        if weight is not None:
+            root = weight.sqrt()[:, None]
+            centred[:rows] *= root
+            y = y * root
+        centred[rows] = length * step_z
+        y = torch.cat([y, length * step_y[None]])
         for start in range(0, z.shape[1], BLOCK):
             stop = start + BLOCK
             self.gram[start:, start:stop].addmm_(centred[:, start:].T, centred[:, start:stop])
         self.cross.addmm_(centred.T, y)
         self.square_y += y.square().sum(0)
-        self.n += rows
-        self.mean_z += step_z * (rows / self.n)
-        self.mean_y += step_y * (rows / self.n)
+        self.n += total
+        self.mean_z += step_z * (total / self.n)
+        self.mean_y += step_y * (total / self.n)
 
     def merge(self, other: NormalEquations) -> None:
         """Add the rows of `other`, whose sums may become part of these."""
@@ -104,22 +119,33 @@ class NormalEquations:
 
     def mse(self, fit: Linear) -> float:
         """Return the mean squared error over all rows and targets, from the sums alone."""
-        w, lower = fit.weight, self.gram.tril(-1)
-        gram_w = lower @ w + lower.T @ w + self.gram.diagonal()[:, None] * w
-        shift = self.mean_z @ w + fit.bias - self.mean_y
+        w = fit.weight
+        gram_w, shift = self._products(fit)
         total = (w * gram_w).sum() - 2 * (w * self.cross).sum() + self.square_y.sum()
         return float(total / self.n + shift.square().sum()) / w.shape[1]
 
-    def path(self, relative: list[float]) -> Iterator[Linear]:
+    def mse_per_target(self, fit: Linear) -> Tensor:
+        """Return the mean squared error over all rows for each target, (k,) float64."""
+        w = fit.weight
+        gram_w, shift = self._products(fit)
+        total = (w * gram_w).sum(0) - 2 * (w * self.cross).sum(0) + self.square_y
+        return total / self.n + shift.square()
+
+    def _products(self, fit: Linear) -> tuple[Tensor, Tensor]:
+        w, lower = fit.weight, self.gram.tril(-1)
+        gram_w = lower @ w + lower.T @ w + self.gram.diagonal()[:, None] * w
+        return gram_w, self.mean_z @ w + fit.bias - self.mean_y
+
+    def path(self, relative: list[float], floor: float = 0.0) -> Iterator[Linear]:
         """Yield the solution for every relative lambda.
 
         lambda = relative * trace of the centred covariance, which is the mean squared row norm: a
-        number that depends neither on n nor on the number of features.
+        number that depends neither on n nor on the number of features. `floor` as for solve_path.
         """
         if self.n == 0:
             raise ValueError("NormalEquations holds no rows. Add a batch before solving.")
         lambdas = absolute(relative, float(self.gram.trace()) / self.n)
-        weights = solve_path(self.gram, self.cross, [self.n * lam for lam in lambdas])
+        weights = solve_path(self.gram, self.cross, [self.n * lam for lam in lambdas], floor)
         for w, lam in zip(weights, lambdas, strict=True):
             yield Linear(w, self.mean_y - self.mean_z @ w, lam)
 

@@ -31,7 +31,7 @@ def grid_problems(owner: str, lambda_min: float, lambda_max: float, lambda_count
     return out
 
 
-def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[Tensor]:
+def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float = 0.0) -> Iterator[Tensor]:
     """Yield (gram + lambda I)^-1 target for each lambda, in order.
 
     Eigendecomposition up to EIGH_LIMIT rows, one Cholesky factorisation a lambda above. Both treat a
@@ -44,12 +44,15 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[T
         Only its lower triangle is read.
     target : Tensor (m, k)
     lambdas : list of float, > 0
+    floor : float
+        Of the largest eigenvalue: what `target` has in directions below it is rounding, and is left out by
+        the eigendecomposition. A lambda near the precision would enlarge it to visible digits.
 
     Cost: O(m^3) once, or m^3 / 3 multiply-adds a lambda; one copy of `gram`, which is factored in place.
     """
     solve: Callable[[float], Tensor] | None = None
     if gram.shape[0] <= EIGH_LIMIT:
-        solve = _by_eigh(gram, target)
+        solve = _by_eigh(gram, target, floor)
     else:
         factor = torch.empty_like(gram)
         info = torch.empty((), dtype=torch.int32, device=gram.device)
@@ -64,14 +67,16 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float]) -> Iterator[T
                 half = torch.linalg.solve_triangular(factor, target, upper=False)
                 yield torch.linalg.solve_triangular(factor.mT, half, upper=True)
                 continue
-            solve = _by_eigh(gram, target)
+            solve = _by_eigh(gram, target, floor)
         yield solve(lam)
 
 
-def _by_eigh(gram: Tensor, target: Tensor) -> Callable[[float], Tensor]:
+def _by_eigh(gram: Tensor, target: Tensor, floor: float) -> Callable[[float], Tensor]:
     values, vectors = eigh(gram)
     values = values.clamp_(min=0)
     rotated = vectors.T @ target
+    if floor:
+        rotated[values <= floor * values.max()] = 0
 
     def solve(lam: float) -> Tensor:
         return vectors @ (rotated / (values + lam)[:, None])
