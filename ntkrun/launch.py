@@ -42,8 +42,6 @@ def launch(words: list[str]) -> int:
     """Run one job or a sweep and return the exit code; an error of a single job is raised."""
     import hydra
 
-    from ntkrun.sweep import NotStarted, Start
-
     raised: list[Exception] = []
 
     @hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
@@ -83,8 +81,19 @@ def launch(words: list[str]) -> int:
     # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
     mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
-    error: Exception | None = None
     mask = umask()
+    try:
+        return _ended(job, raised)
+    finally:
+        sys.argv = mine
+        os.umask(mask)
+
+
+def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
+    """Let Hydra do its work, end a sweep that it has started, and return the exit code."""
+    from ntkrun.sweep import NotStarted, Start
+
+    error: Exception | None = None
     try:
         job()
     except NotStarted as stop:
@@ -96,10 +105,7 @@ def launch(words: list[str]) -> int:
     except Exception as stop:  # of Hydra, its sweeper or its launcher: the jobs that are done have a table
         log.debug("Hydra has raised", exc_info=True)
         error = stop
-    finally:
-        sys.argv, started = mine, Start.take()
-        os.umask(mask)
-    if started:
+    if started := Start.take():
         return _end(started, error and _told(error))
     if error or raised:
         raise error or raised[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import gc
 import os
 import platform
 import subprocess
@@ -65,7 +64,6 @@ def reset_peak_rss() -> bool:
     Memory that earlier jobs have freed goes back to the system first. Returns whether the system allows it;
     elsewhere the peak stays that of the whole process.
     """
-    gc.collect()
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
     try:

@@ -19,6 +19,7 @@ import pytest
 
 from ntkrun import cli
 from ntkrun.errors import NtkrunError
+from ntkrun.stages import figures
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT.parent / "shared" / "cases"
@@ -51,6 +52,8 @@ class Case:
         The test score of the newest run, to four digits.
     check : callable or None
         More to assert; it gets the Stage.
+    slow : bool
+        Left to `make test-all`: it takes seconds, and rows like it are not slow.
     """
 
     point: str
@@ -65,9 +68,15 @@ class Case:
     never: Sequence[str] = ()
     number: float | None = None
     check: Callable[[Stage], Any] | None = None
+    slow: bool = False
 
     def __str__(self) -> str:
         return f"{self.point} {self.situation}"
+
+
+def rows(cases: Sequence[Case]) -> list[Any]:
+    """Return the cases as parameters of a test."""
+    return [pytest.param(case, id=str(case), marks=[pytest.mark.slow] * case.slow) for case in cases]
 
 
 class Stage:
@@ -75,6 +84,7 @@ class Stage:
 
     def __init__(self, here: Path, capsys: Any, monkeypatch: Any):
         self.here, self.capsys, self.monkeypatch = here, capsys, monkeypatch
+        monkeypatch.setattr(figures, "draw", lambda *_: None)  # half of a short run's time
         self.outputs = here / "outputs"
         self.code, self.out, self.err = 0, "", ""
 

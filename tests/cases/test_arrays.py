@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.cases.base import Case
+from tests.cases.base import Case, rows
 
 NPZ = "dataset=npz dataset.path={here}/d.npz method=ntk_sketch depth=2 feature_dim=32 baseline=none "
 NPZ += "tracking.uri=sqlite:///:memory: "
@@ -229,6 +229,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

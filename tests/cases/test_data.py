@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from tests.cases.base import TABLE, Case
+from tests.cases.base import TABLE, Case, rows
 
 CSV = TABLE + "tracking.uri=sqlite:///:memory: dataset.path="
 RNG = np.random.default_rng(0)
@@ -202,6 +202,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

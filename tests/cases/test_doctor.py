@@ -9,7 +9,7 @@ import filelock
 import pytest
 
 from ntkrun.store import atomic
-from tests.cases.base import Case
+from tests.cases.base import Case, rows
 from tests.cases.test_folders import is_file, left_empty, nothing_made
 
 CALLS = {
@@ -40,7 +40,7 @@ def full(stage):
     stage.monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
 
 
-DOCTOR = [
+CASES = [
     Case(
         "16.9",
         "`ntkrun doctor` before the first run",
@@ -79,7 +79,7 @@ DOCTOR = [
         says=["less than 1 GiB is free", "output_dir=DIR"],
     ),
 ]
-DOCTOR += [
+CASES += [
     Case(
         "16.9",
         f"`ntkrun doctor` on a share that knows no {step}",
@@ -99,7 +99,7 @@ DOCTOR += [
 ]
 
 
-@pytest.mark.parametrize("case", DOCTOR, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)
 

@@ -18,7 +18,7 @@ from ntkrun import (
     NTKSketch,
 )
 from ntkrun.maths.ridge.normal import NormalEquations
-from tests.cases.base import DIGITS, Case
+from tests.cases.base import DIGITS, Case, rows
 
 IRIS = load_iris(return_X_y=True)
 
@@ -58,8 +58,8 @@ def weights(stage):
         order = np.random.default_rng(3).permutation(len(y))
         parts = clone(weighted)
         more = {"classes": [0, 1, 2]} if target is y else {}
-        for rows in np.array_split(order, 3):
-            parts.partial_fit(x[rows], target[rows], sample_weight=w[rows], **more)
+        for part in np.array_split(order, 3):
+            parts.partial_fit(x[part], target[part], sample_weight=w[part], **more)
         assert np.allclose(parts.predict(x), repeated.predict(x))
 
 
@@ -155,7 +155,7 @@ CASES = [
         "refused: a run is found again by its seed",
         DIGITS + "seed=null",
         code=2,
-        says=["random_state (seed) of CNTKSketch must be an integer", "Got None instead."],
+        says=["seed of ntkrun must be an integer", "Got None instead."],
     ),
     Case(
         "16.18",
@@ -213,6 +213,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.cases.base import ROOT, TABLE, Case
+from tests.cases.base import ROOT, TABLE, Case, rows
 
 OK = TABLE + "dataset.path={cases}/ok.csv "
 MEMORY = OK + "tracking.uri=sqlite:///:memory: "
@@ -183,6 +183,9 @@ DEEPER = [
 ]
 
 
-@pytest.mark.parametrize("case", ABSENT + UNREADABLE + EMPTY + DEEPER, ids=str)
+CASES = ABSENT + UNREADABLE + EMPTY + DEEPER
+
+
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

@@ -4,7 +4,8 @@ import pytest
 
 from ntkrun import pipeline
 from ntkrun.maths.method.raw import Raw
-from tests.cases.base import SHARED, TABLE, Case
+from tests.cases.base import SHARED, TABLE, Case, rows
+from tests.cases.store import fresh
 
 MINE = TABLE + "dataset.path={here}/data.csv skip_finished=true"
 RERUN = "rerun {here}/outputs/runs/first"
@@ -184,8 +185,9 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
+    stage.monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{fresh(stage.here / 'store.db')}")
     stage.play(case)
 
 

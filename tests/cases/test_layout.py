@@ -13,10 +13,11 @@ from ntkrun import (
     ExactCNTK,
     RandomPatches,
 )
+from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.preprocess import Standardize
 from ntkrun.maths.ridge.normal import Linear
 from ntkrun.model import Model
-from tests.cases.base import DIGITS, Case
+from tests.cases.base import DIGITS, Case, rows
 
 RNG = np.random.default_rng(5)
 LAST = RNG.normal(size=(4, 7, 6, 3)).astype("float32")
@@ -81,10 +82,11 @@ def older_model(stage):
     method = CNTKSketch(64, depth=2, layout="channels_last").fit(x)
     linear = Linear(torch.ones(64, 2).double(), torch.zeros(2).double(), 1.0)
     plain = Standardize(x, np.arange(60))
-    model = Model("cntk_sketch", method, plain, linear, x[:1], 1, ["a", "b"])
+    inputs = Inputs((3, 8, 2), x.dtype, None, None)
+    model = Model("cntk_sketch", method, plain, linear, x[:1], 1, ["a", "b"], inputs)
     model.save(stage.here / "model")
     record = json.loads((stage.here / "model" / "model.json").read_text())
-    del record["method"]["layout"]
+    del record["method"]["layout"], record["inputs"]
     (stage.here / "model" / "model.json").write_text(json.dumps(record))
     assert np.allclose(Model.load(stage.here / "model", "cpu").values(x), model.values(x))
 
@@ -120,7 +122,7 @@ CASES = [
         "refused before any data is read",
         DIGITS + "method=cntk_sketch method.image_shape=[3,8,8]",
         code=2,
-        says=["image_shape of CNTKSketch must be height, width, channels", "layout='channels_first'"],
+        says=["image_shape of CNTKSketch must be height, width, channels", "method.layout=channels_first"],
     ),
     Case(
         "16.2",
@@ -152,6 +154,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

@@ -11,7 +11,7 @@ import pytest
 
 from ntkrun import cli
 from ntkrun.model import Model
-from tests.cases.base import SHARED, Case
+from tests.cases.base import SHARED, Case, rows
 
 FIXED = [
     "baseline=none",
@@ -289,6 +289,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from ntkrun import sweep
-from tests.cases.base import Case
+from tests.cases.base import Case, rows
 from tests.cases.test_sweeps import MEMORY, ROWS, nothing_left, sweep_folder, table
 
 OPTUNA = "hydra/sweeper=optuna "
@@ -163,6 +163,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

@@ -7,7 +7,7 @@ import pytest
 
 from ntkrun import cli
 from ntkrun.paths import absolute_url
-from tests.cases.base import TABLE, Case
+from tests.cases.base import TABLE, Case, rows
 from tests.cases.test_folders import MEMORY, OK, nothing_made
 
 
@@ -47,7 +47,7 @@ def tracked(name):
 
 
 HOME = {"HOME": "{here}/home"}
-PATHS = [
+CASES = [
     Case(
         "16.10",
         "`NTKRUN_OUTPUT_DIR='~/o'` for a run and for the commands",
@@ -101,7 +101,7 @@ PATHS = [
         check=nothing_made,
     ),
 ]
-PATHS += [
+CASES += [
     Case(
         "16.10",
         f"an output folder called `{name}`",
@@ -114,7 +114,7 @@ PATHS += [
 ]
 
 
-@pytest.mark.parametrize("case", PATHS, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)
 
@@ -162,5 +162,6 @@ def test_a_record_means_the_same_from_anywhere(stage):
         ("http://host:5000/a?b=c", "http://host:5000/a?b=c"),
     ],
 )
-def test_the_address_of_a_database_becomes_absolute(typed, meant):
-    assert absolute_url(typed, "/start") == meant
+def test_the_address_of_a_database_becomes_absolute(typed, meant, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute_url(typed) == meant.replace("/start", str(tmp_path))

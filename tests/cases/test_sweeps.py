@@ -6,7 +6,7 @@ import pytest
 
 from ntkrun import sweep
 from ntkrun.errors import MachineError
-from tests.cases.base import TABLE, Case
+from tests.cases.base import TABLE, Case, rows
 
 MEMORY = "tracking.uri=sqlite:///:memory: "
 ROWS = "-m " + TABLE + MEMORY + "dataset.path=ok.csv "
@@ -313,6 +313,6 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)

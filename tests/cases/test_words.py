@@ -12,7 +12,7 @@ from ntkrun import cli
 from ntkrun.errors import ConfigError, MachineError
 from ntkrun.maths.method.base import torch_device
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
-from tests.cases.base import DIGITS, ROOT, TABLE, Case
+from tests.cases.base import DIGITS, ROOT, TABLE, Case, rows
 
 FAST = " tracking.uri=sqlite:///:memory: output_dir={out}"
 OK = TABLE + "dataset.path={cases}/ok.csv" + FAST
@@ -299,10 +299,10 @@ TERMINALS += [
         says=["cannot be read by Hydra"],
     ),
 ]
-ALL = NUMBERS + REFUSED + DEVICES + QUOTING + REMEDIES + TERMINALS
+CASES = NUMBERS + REFUSED + DEVICES + QUOTING + REMEDIES + TERMINALS
 
 
-@pytest.mark.parametrize("case", ALL, ids=str)
+@pytest.mark.parametrize("case", rows(CASES))
 def test_situation(case, stage):
     stage.play(case)
 
