@@ -29,6 +29,8 @@ def as_path(words: str | os.PathLike[str], start: str | os.PathLike[str] | None 
     """
     path = Path(home(os.fspath(words)))
     raw = Path(start or Path.cwd()).absolute() / path
+    if ".." not in raw.parts:
+        return raw
     plain = Path(os.path.normpath(raw))
     # a .. behind a link leads elsewhere than its letters say
     return plain if os.path.realpath(plain) == os.path.realpath(raw) else raw

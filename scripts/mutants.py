@@ -86,7 +86,7 @@ MUTANTS = {
         "ntkrun/store/lock.py",
         "native = FileLock(path, fallback_to_soft=False)",
         "native = SoftFileLock(path)",
-        ["tests/faults/test_concurrency.py", KILLS, "tests/cases/test_outputs.py"],
+        ["tests/faults/test_concurrency.py", KILLS, "tests/cases/test_locks.py"],
     ),
     "M11": (
         "sums added up in the order of arrival",

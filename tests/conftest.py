@@ -4,6 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.cases.store import fresh
+
 # small problems: threads cost more than they bring, and two workers must not fight
 os.environ.setdefault("NTKRUN_OFFLINE", "1")
 
@@ -15,6 +17,28 @@ def _shared_data():
         if (folder / "cifar-10-binary.tar.gz").is_file():
             return folder
     return None
+
+
+@pytest.fixture(autouse=True)
+def quick(request, monkeypatch):
+    """Half of a tiny run is MLflow making its tables, and drawing: the first are copied, the other left out.
+
+    Tests that look at pictures are marked so. Other processes do both as always.
+    """
+    from ntkrun.stages import figures
+    from ntkrun.store import database
+
+    check = database.check
+
+    def checked(file):
+        cause = check(file)
+        if cause is None:
+            fresh(file)
+        return cause
+
+    monkeypatch.setattr(database, "check", checked)
+    if not request.node.get_closest_marker("pictures"):
+        monkeypatch.setattr(figures, "draw", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

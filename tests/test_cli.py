@@ -8,16 +8,22 @@ from pathlib import Path
 
 import pytest
 
-from ntkrun import cli, words
+from ntkrun import cli
 from scripts import objective
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
 
 
+def runs(folder):
+    """Run folders in the order in which they ended: two of one second have names in any order."""
+    return sorted(folder.glob("runs/*"), key=lambda path: (path / "result.json").stat().st_mtime_ns)
+
+
 def results(folder):
-    return [json.loads(p.read_text()) for p in sorted(folder.glob("runs/*/result.json"))]
+    return [json.loads((path / "result.json").read_text()) for path in runs(folder)]
 
 
+@pytest.mark.pictures
 def test_a_run_writes_folder_and_mlflow(ntkrun, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["mine", "and mine"])  # a caller's own words stay his
     code, out, err = ntkrun(*TINY)
@@ -91,6 +97,7 @@ def test_measured_baseline_stands_beside_the_run(ntkrun):
     assert "measured" in out
 
 
+@pytest.mark.slow
 def test_estimated_baseline_says_so_and_is_near_the_truth(ntkrun):
     size = ["dataset.n_train=500", "dataset.n_test=100", "depth=2", "feature_dim=64"]
     ntkrun(*size, "baseline=estimate")
@@ -238,17 +245,6 @@ def test_interrupt_marks_the_run(ntkrun, monkeypatch):
     assert json.loads(status.read_text())["status"] == "KILLED"
 
 
-def test_options_may_stand_anywhere():
-    assert words.prepared(["a=1", "-m", "b=2", "--cfg", "job", "+experiment=x"]) == [
-        "-m",
-        "--cfg",
-        "job",
-        "a=1",
-        "b=2",
-        "experiment=x",
-    ]
-
-
 def python(*words, cwd=None, env=None):
     return subprocess.run(
         [sys.executable, *words], capture_output=True, text=True, timeout=120, cwd=cwd, env=env
@@ -322,6 +318,7 @@ def test_conjugate_gradients_score_like_the_normal_equations(ntkrun):
     assert streamed["test/accuracy"] == pytest.approx(direct["test/accuracy"], abs=0.011)
 
 
+@pytest.mark.pictures
 def test_one_lambda_needs_no_grid_and_both_solvers_come_to_one_objective(ntkrun, capsys):
     words = ["dataset.n_train=300", "dataset.n_test=100", "feature_dim=128", "depth=2", "baseline=none"]
     words += ["solver.lambda_min=1e-4", "solver.lambda_max=1e-4", "solver.lambda_count=1"]
@@ -331,7 +328,7 @@ def test_one_lambda_needs_no_grid_and_both_solvers_come_to_one_objective(ntkrun,
             code, _, err = ntkrun(*words, f"solver={solver}")
             assert code == 0, err
             assert "edge of the grid" not in err
-    assert objective.main([str(folder) for folder in sorted(ntkrun.out.glob("runs/*"))]) == 0
+    assert objective.main([str(folder) for folder in runs(ntkrun.out)]) == 0
     direct, streamed = (
         float(line.split(": ")[1].split()[0]) for line in capsys.readouterr().out.splitlines()
     )

@@ -26,4 +26,4 @@ def test_rows_are_cut_into_images(ntkrun, rows, method):
     assert json.loads(path.read_text())["test/accuracy"] > 0.8
     code, _, err = ntkrun(*words, "method.image_shape=[7,6,1]")
     assert code == 3
-    assert "rows of 42 numbers for image_shape=(7, 6, 1). Got 'rows of 84'" in err
+    assert "rows of 42 numbers for method.image_shape=(7, 6, 1). Got 'rows of 84'" in err

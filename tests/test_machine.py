@@ -1,6 +1,5 @@
 """The load beside a run, its own peak of memory, threads that wait without spinning."""
 
-import os
 import subprocess
 import sys
 import time
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from ntkrun import machine
+from tests.cases.test_load import python
 
 PROC = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells of its load")
 BUSY = "import time; end = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
@@ -87,22 +87,6 @@ def test_a_peak_that_cannot_be_reset_says_whose_it_is(monkeypatch):
     assert machine.reset_peak_rss() is False
 
 
-def python(code, **variables):
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("OMP", "KMP", "GOMP"))} | variables
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=100)
-    assert done.returncode == 0, done.stderr
-    return done.stdout.split()
-
-
-def test_the_command_line_has_threads_wait_passively_before_torch_is_loaded():
-    code = (
-        "import os, sys; from ntkrun.cli import main; main(['--version']); assert 'torch' not in sys.modules;"
-        "print(os.environ['OMP_WAIT_POLICY'])"
-    )
-    assert python(code)[-1] == "PASSIVE"
-    assert python(code, OMP_WAIT_POLICY="active")[-1] == "active"  # a user's own word counts
-
-
 def test_a_second_team_is_started_once_and_only_if_it_helps():
     code = (
         "import threading, torch; torch.set_num_threads({});from ntkrun.maths.threads import wait_passively;"
@@ -112,32 +96,3 @@ def test_a_second_team_is_started_once_and_only_if_it_helps():
     assert python(code.format(2)) == ["1"]
     assert python(code.format(1)) == ["0"]
     assert python(code.format(2), OMP_WAIT_POLICY="PASSIVE") == ["0"]
-
-
-SMALL_FIT = f"""
-import subprocess, sys, time
-import numpy as np, torch
-torch.set_num_threads(max(2, torch.get_num_threads()))
-from ntkrun import NTKRidgeRegressor
-rng = np.random.default_rng(0)
-z, y = rng.normal(size=(150, 384)), rng.normal(size=150)
-def fits():
-    times = []
-    for _ in range(4):
-        start = time.perf_counter()
-        NTKRidgeRegressor("passthrough").fit(z, y)
-        times.append(time.perf_counter() - start)
-    return max(times[1:])
-quiet = fits()
-busy = [subprocess.Popen([sys.executable, "-c", {BUSY.format(60)!r}]) for _ in range(torch.get_num_threads())]
-time.sleep(.2)
-beside = fits()
-[b.kill() for b in busy]
-print(quiet, beside)
-"""
-
-
-def test_a_fit_beside_a_busy_loop_per_core():
-    """cases/contention.py, with a bound that other work on the machine does not break."""
-    quiet, beside = map(float, python(SMALL_FIT))
-    assert beside < 6 * quiet + 0.3

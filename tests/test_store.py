@@ -149,7 +149,12 @@ def virtual(source):
     return layout
 
 
-@pytest.mark.parametrize("case", ELSEWHERE)
+SLOW = "X54 100,000 groups and no data"
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(c, marks=pytest.mark.slow) if c == SLOW else c for c in ELSEWHERE]
+)
 def test_a_foreign_shard_cannot_read_another_file(tmp_path, case):
     features, secret = run(tmp_path / "features"), tmp_path / "secret"
     secret.write_bytes(b"password")

@@ -117,3 +117,14 @@ def test_every_key_set_to_what_no_key_is(overrides):
             except (NtkrunError, OmegaConfBaseException):
                 refused += 1
     assert refused > len(STRANGE)
+
+
+def test_options_may_stand_anywhere():
+    assert words.prepared(["a=1", "-m", "b=2", "--cfg", "job", "+experiment=x"]) == [
+        "-m",
+        "--cfg",
+        "job",
+        "a=1",
+        "b=2",
+        "experiment=x",
+    ]

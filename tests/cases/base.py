@@ -19,7 +19,6 @@ import pytest
 
 from ntkrun import cli
 from ntkrun.errors import NtkrunError
-from ntkrun.stages import figures
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SHARED = ROOT.parent / "shared" / "cases"
@@ -84,7 +83,6 @@ class Stage:
 
     def __init__(self, here: Path, capsys: Any, monkeypatch: Any):
         self.here, self.capsys, self.monkeypatch = here, capsys, monkeypatch
-        monkeypatch.setattr(figures, "draw", lambda *_: None)  # half of a short run's time
         self.outputs = here / "outputs"
         self.code, self.out, self.err = 0, "", ""
 

@@ -78,7 +78,7 @@ CASES = [
     *(
         Case(
             "16.2",
-            f"images of {c} channels, channels first, and nothing said",
+            f"images of {c} channel{'s' * (c > 1)}, channels first, and nothing said",
             "refused, with both words that settle it",
             IMAGES,
             before=arrays(each("x", first), shape=(6, 5, c)),
@@ -90,7 +90,7 @@ CASES = [
     *(
         Case(
             "16.2",
-            f"images of {c} channels with dataset.layout=channels_first",
+            f"images of {c} channel{'s' * (c > 1)} with dataset.layout=channels_first",
             "the numbers are those of the same images stored with channels last",
             (LAST, IMAGES + "dataset.layout=channels_first"),
             before=both(each("x", first), (6, 5, c)),

@@ -83,6 +83,7 @@ CASES = [
             f"a sweep is ended by {number.name}, then given again",
             "its MLflow run is KILLED, then taken up again and FINISHED",
             call=stopped(number),
+            slow=number != signal.SIGTERM,
         )
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     ],

@@ -93,6 +93,7 @@ def test_kills_during_the_resume(toy):
     record("K5", "two or five kills in a row, the later ones during the resume", trials)
 
 
+@pytest.mark.slow
 def test_kills_during_a_sweep(toy):
     """K10: the same sweep again does what is missing, touches nothing finished, and stays one sweep."""
     rng, trials = random.Random(SEED + 10), count(1, 30)

@@ -31,13 +31,11 @@ CONFIGS = {
     "rff 16384, ridge_cg of six lambdas": ["method=rff", "feature_dim=16384", "solver=ridge_cg", SIX],
     "exact 4000": ["method=exact_ntk", "dataset.n_train=4000"],
 }
-FEW = ["sketch 1024"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize(
-    "case", [name if name in FEW else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS]
-)
+@pytest.mark.parametrize("case", CONFIGS)
 def test_planned_memory_is_what_is_used(case, cifar_archive, tmp_path):
     words = ["dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=2500", "dataset.n_test=100"]
     words += [

@@ -121,6 +121,7 @@ def test_many_at_once_download_once(base, tmp_path):
     record("P8", "8 at once want the same file: one download", trials)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare")
 def test_without_any_network(tmp_path, cifar_archive):
     prefix = ["unshare", "-rn", sys.executable, "-m", "ntkrun", "dataset=cifar10", "baseline=none"]
