@@ -6,8 +6,8 @@ import pytest
 
 from tests.cases.store import fresh
 
-# small problems: threads cost more than they bring, and two workers must not fight
 os.environ.setdefault("NTKRUN_OFFLINE", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")  # no waiting between two tries
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import pytest
+
 from tests.faults import harness
 from tests.faults.plan import count, record
 
@@ -21,6 +23,7 @@ def computed(outcome):
     return 30 - int(reused.group(1)) if reused else 30
 
 
+@pytest.mark.slow
 def test_many_runs_want_the_same_features(toy):
     trials = count(1, 50)
     for _ in range(trials):

@@ -43,6 +43,7 @@ def test_every_call_fails_once(toy, error, again):
     record("F1/F3", f"{name} at call n, n = 1..M", len(every), len(every) == calls)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "what"),
     [(0, "half of the bytes written"), (errno.EINTR, "interrupted by a signal")][: 2 if FULL else 1],

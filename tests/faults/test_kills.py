@@ -34,6 +34,7 @@ def test_a_clean_run_repeats_itself(toy):
     finish(toy, out)
 
 
+@pytest.mark.slow
 def test_kills_at_random_instants(toy):
     rng, trials = random.Random(SEED), count(3, 300)
     length = toy.start(toy.fresh()).seconds
@@ -63,7 +64,14 @@ def test_kill_before_every_call(toy):
     )
 
 
-@pytest.mark.parametrize(("how", "name"), [(0, "all dropped"), (1, "some dropped"), (2, "torn")])
+@pytest.mark.parametrize(
+    ("how", "name"),
+    [
+        pytest.param(0, "all dropped", marks=pytest.mark.slow),
+        pytest.param(1, "some dropped", marks=pytest.mark.slow),
+        (2, "torn"),
+    ],
+)
 def test_power_loss(toy, how, name):
     rng, trials = random.Random(SEED + how), count(2, 100)
     calls = toy.start(toy.fresh(), mode="count").count
@@ -80,6 +88,7 @@ def test_power_loss(toy, how, name):
     record("K3", f"power loss, un-synced writes {name}", trials)
 
 
+@pytest.mark.slow
 def test_kills_during_the_resume(toy):
     rng, trials = random.Random(SEED + 9), count(1, 100)
     calls = toy.start(toy.fresh(), mode="count").count
@@ -130,7 +139,12 @@ def test_kills_during_a_sweep(toy):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGHUP, 129, marks=pytest.mark.slow),
+    ],
 )
 def test_signals_end_a_run_in_time_and_mark_it(toy, number, code):
     rng, trials = random.Random(SEED + number), count(1, 20)

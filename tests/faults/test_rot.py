@@ -129,6 +129,7 @@ def test_shards_that_are_no_files(toy, good, what):
     record("D5", f"a shard replaced by: {what}", 1)
 
 
+@pytest.mark.slow
 def test_damaged_manifests(toy, good):
     rng, trials = random.Random(SEED + 3), count(3, 200)
     for _ in range(trials):

@@ -125,6 +125,7 @@ def test_a_whole_run_unpickles_nothing_and_connects_to_nothing(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_what_lies_in_the_current_folder_is_not_imported(tmp_path):
     for name in ("hydra_plugins", "hydra_plugins/evil", "ntkrun", "conf"):
         (tmp_path / name).mkdir()

@@ -64,6 +64,7 @@ def test_folders_that_may_not_be_written(toy, what, tmp_path):
     record("F6", f"{what} may not be written", 1)
 
 
+@pytest.mark.slow
 def test_the_features_vanish_while_they_are_made(toy):
     trials = count(1, 20)
     for trial in range(trials):
@@ -167,6 +168,7 @@ print(json.dumps(obtain("f", [mirror], Path(sys.argv[1])).stat().st_size))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [8] if not FULL else [8, 9, 10, 12, 16, 32, 64])
 def test_few_files_may_be_open(toy, limit):
     out = toy.fresh()

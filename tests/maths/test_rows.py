@@ -178,7 +178,9 @@ def test_conditional_law_of_the_gibbs_sampler():
     assert torch.allclose(density[5:-5], want[5:-5], atol=1e-5)
 
 
-@pytest.mark.parametrize("law", ["gaussian", "leverage_gibbs", "leverage_exact"])
+@pytest.mark.parametrize(
+    "law", ["gaussian", pytest.param("leverage_gibbs", marks=pytest.mark.slow), "leverage_exact"]
+)
 def test_arc_cosine_features_are_unbiased_for_every_law(law):
     u = unit(torch.from_numpy(X))
 

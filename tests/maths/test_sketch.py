@@ -171,7 +171,7 @@ def test_conv_is_unbiased_for_both_features():
         assert_unbiased(draw, truth, 400)
 
 
-@pytest.mark.parametrize("degree", [2, 4])
+@pytest.mark.parametrize("degree", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_relu_is_unbiased_for_both_features(degree):
     pair, seeds = make_pair(1, dim=96), 700 if degree == 2 else 1400
     c1 = np.array([0.3, 0.4, 0.2, 0.06, 0.04])[: degree + 1]
