@@ -102,7 +102,7 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
         "cifar10_patches": ["method.cells=1"],
         "cifar10_random_patches": ["filter_size=3", "dataset.augment=none", "solver.lambda_max=1"],
     }.get(name, [])
-    words += ["study_size.rows=12", "study_size.trials=2", "study_size.feature_dim=512"]
+    words += ["study_size.rows=12", "study_size.trials=2", "study_size.feature_dim=2048"]
     code = cli.main(words)
     assert code == 0, capsys.readouterr().err
     folder = next((tmp_path / "out").glob("runs/*"))
