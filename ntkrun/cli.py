@@ -37,7 +37,7 @@ class Stopped(KeyboardInterrupt):
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
-    machine.wait_passively()
+    machine.spin_little()
     words = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in words
     words = [w for w in words if w != "--traceback"]

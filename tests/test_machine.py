@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from ntkrun import machine
-from tests.cases.test_load import python
+from ntkrun.maths import threads
 
 PROC = pytest.mark.skipif(not Path("/proc/stat").exists(), reason="only Linux tells of its load")
 BUSY = "import time; end = time.monotonic() + {}\nwhile time.monotonic() < end: pass"
@@ -87,12 +88,13 @@ def test_a_peak_that_cannot_be_reset_says_whose_it_is(monkeypatch):
     assert machine.reset_peak_rss() is False
 
 
-def test_a_second_team_is_started_once_and_only_if_it_helps():
-    code = (
-        "import threading, torch; torch.set_num_threads({});from ntkrun.maths.threads import wait_passively;"
-        "[wait_passively() for _ in range(3)];"
-        "print(sum(t.name == 'ntkrun-team' for t in threading.enumerate()))"
-    )
-    assert python(code.format(2)) == ["1"]
-    assert python(code.format(1)) == ["0"]
-    assert python(code.format(2), OMP_WAIT_POLICY="PASSIVE") == ["0"]
+def test_a_small_system_is_solved_by_one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        for columns, expected in ((threads.SMALL, 1), (threads.SMALL + 1, 2)):
+            with threads.worth(columns):
+                assert torch.get_num_threads() == expected
+            assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)

@@ -17,7 +17,6 @@ from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
 from ntkrun.maths.rng import HIGHEST, Stream, resolved, seed_problems
 from ntkrun.maths.sketch.count_sketch import CountSketch
-from ntkrun.maths.threads import wait_passively
 
 # Working set of one batch. Large enough for full matrix products, small enough for the last-level cache:
 # measured on 32x32 images, 4 to 8 images of it are fastest and 16 are 10 % slower.
@@ -86,7 +85,6 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         A method that looks at its inputs takes `sample_rows` of them, evenly spread; a kernel keeps them all.
         Raises ConfigError for a bad parameter and DataError for a shape that does not fit.
         """
-        wait_passively()
         if found := self.problems():
             raise ConfigError(" ".join(found))
         self.seed_ = resolved(getattr(self, "random_state", 0))

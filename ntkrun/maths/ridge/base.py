@@ -19,7 +19,7 @@ from ntkrun.maths.ridge.held_out import draws
 from ntkrun.maths.ridge.normal import Linear, NormalEquations
 from ntkrun.maths.ridge.path import grid, grid_problems
 from ntkrun.maths.rng import resolved, seed_problems
-from ntkrun.maths.threads import wait_passively
+from ntkrun.maths.threads import worth
 
 # rows that are added to the sums at a time
 ROWS = 512
@@ -95,7 +95,6 @@ class NTKRidge(BaseEstimator):
     def _start(self, X: Any) -> None:
         """Forget everything, and fit the features to X."""
         self._check()
-        wait_passively()
         self.seed_ = resolved(self.random_state)
         features = NTKSketch(random_state=self.seed_) if self.features is None else self.features
         self.features_ = None if isinstance(features, str) and features == "passthrough" else clone(features)
@@ -112,9 +111,10 @@ class NTKRidge(BaseEstimator):
             z, draw = self._transformed(X[here])
             part, own = y[here].to(z.device), None if weight is None else weight[here].to(z.device)
             held = draw < self.validation_fraction
-            for equations, rows in ((self._kept, ~held), (self._held, held)):
-                if rows.any():
-                    equations.add(z[rows], part[rows], None if own is None else own[rows])
+            with worth(z.shape[1]):
+                for equations, rows in ((self._kept, ~held), (self._held, held)):
+                    if rows.any():
+                        equations.add(z[rows], part[rows], None if own is None else own[rows])
             if held.any():
                 self._remember(z[held], part[held], None if own is None else own[held], draw[held])
         self._fit = None
@@ -140,7 +140,8 @@ class NTKRidge(BaseEstimator):
     def _solution(self) -> Linear:
         """Return the fit to all rows so far, solved on first use."""
         if self._fit is None:
-            self._fit = self._solve()
+            with worth((self._kept if self._kept.n else self._held).gram.shape[0]):
+                self._fit = self._solve()
         return self._fit
 
     def _solve(self) -> Linear:
