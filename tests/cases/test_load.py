@@ -53,7 +53,7 @@ def threads_of_the_command_line(stage):
         "import os, sys; from ntkrun.cli import main; main(['--version']); assert 'torch' not in sys.modules;"
         "print(os.environ.get('GOMP_SPINCOUNT'))"
     )
-    assert python(code)[-1] == "1000"
+    assert python(code)[-1] == "10000"
     assert python(code, GOMP_SPINCOUNT="7")[-1] == "7"
     assert python(code, OMP_WAIT_POLICY="active")[-1] == "None"
 
