@@ -52,8 +52,9 @@ def spin_little() -> None:
 
     By default they spin 300,000 times, which costs all if another program wants the cores: a thread that
     spins holds the core that the thread it waits for needs. To sleep at once (OMP_WAIT_POLICY=PASSIVE) costs
-    a fifth of the time on a quiet machine. Measured on two cores, featurizing CIFAR-10 alone and digits beside
-    four busy loops: 9.2 s and 2.6 s by default, 11.1 s and .55 s with 1,000 spins, 9.2 s and .75 s with 10,000.
+    a fifth of the time on a quiet machine. Measured on two cores, featurizing CIFAR-10 alone, and digits
+    beside four busy loops: 9.2 s and 2.6 s by default, 11.1 s and .55 s with 1,000 spins, 9.2 s and .75 s
+    with 10,000.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
