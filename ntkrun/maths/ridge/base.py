@@ -58,7 +58,8 @@ class NTKRidge(BaseEstimator):
     features_ : fitted estimator, or None for "passthrough"
     lambda_ : float, or ndarray (targets,) for alpha_per_target
         The ridge parameter of (1/n) ‖Z w + b - Y‖² + lambda ‖w‖².
-    coef_ : ndarray (targets, columns), intercept_ : ndarray (targets,)
+    coef_ : ndarray (targets, columns)
+    intercept_ : ndarray (targets,)
     seed_ : int
         random_state, or what it gave.
     n_features_in_ : int

@@ -93,9 +93,9 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     ----------
     classes_ : ndarray (k,)
     temperature_ : float
-        Probabilities are softmax(values / temperature_), with the temperature that is most likely for
-        held-out rows under the fit to the other rows. If either side is empty it is 1/k: probabilities are
-        then 1/k + values, to first order.
+        Probabilities are the softmax of the values over it: the temperature that is most likely for held-out
+        rows under the fit to the other rows. If either side is empty it is 1/k: probabilities are then
+        1/k + values, to first order.
     """
 
     def __init__(
