@@ -98,8 +98,8 @@ MUTANTS = {
     "M12": (
         "a failing tracker says nothing",
         "ntkrun/stages/track.py",
-        '        log.warning(\n            "tracking   %s failed',
-        '        log.debug(\n            "tracking   %s failed',
+        'log.warning(\n            "tracking   %s; the run folder',
+        'log.debug(\n            "tracking   %s; the run folder',
         ["tests/test_cli.py"],
     ),
     "M13": (
