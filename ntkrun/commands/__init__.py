@@ -59,11 +59,7 @@ def opened(words: str) -> Path:
     Raises ConfigError for no name at all, DataError where the folder is not there, MachineError where it,
     one of its parts (runs, features, sweeps) or each of its runs cannot be read: none of that is empty.
     """
-    if not words:
-        raise ConfigError(
-            must_be("folder", "ntkrun", "the name of a folder", words, "Leave it out, or name one.")
-        )
-    root = as_path(words)
+    root = named(words)
     for folder in (root, *(root / part for part in PARTS)):
         try:
             enter(folder)
@@ -84,7 +80,9 @@ def opened(words: str) -> Path:
 def named(words: str) -> Path:
     """Return the folder that the words mean, absolute; ConfigError for no words."""
     if not words:
-        raise ConfigError(must_be("folder", "ntkrun", "a folder", words, "Leave it out, or name one."))
+        raise ConfigError(
+            must_be("folder", "ntkrun", "the name of a folder", words, "Leave it out, or name one.")
+        )
     return as_path(words)
 
 

@@ -43,12 +43,11 @@ def run(options: argparse.Namespace) -> int:
             load(folder)
         except (IntegrityError, ValueError) as error:
             bad.append(str(error))
-    home = root.absolute()
-    settle(home)
+    settle(root)
     try:
         bad += [
             f"{run.place} is not there: MLflow's copy of {run.folder}. ntkrun sync makes it again"
-            for run in lost(home)
+            for run in lost(root)
         ]
     except IntegrityError as error:
         bad.append(str(error))

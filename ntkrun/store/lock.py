@@ -6,7 +6,6 @@ import contextlib
 import errno
 import json
 import logging
-import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +15,7 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from ntkrun.errors import MachineError
 from ntkrun.store.modes import why
-from ntkrun.store.runs import alive
+from ntkrun.store.runs import alive, whose
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +76,7 @@ def _named(path: Path) -> Iterator[None]:
     """Leave word beside the lock who holds it; nobody depends on it."""
     word = path.with_name(path.name + ".holder")
     with contextlib.suppress(OSError):
-        word.write_text(json.dumps({"pid": os.getpid(), "host": platform.node()}))
+        word.write_text(json.dumps(whose()))
     try:
         yield
     finally:
