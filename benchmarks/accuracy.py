@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.base import Result, images, seconds
-from ntkrun.maths.kernel.cntk import CNTK
 from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.metrics import frobenius_error
+from ntkrun.maths.network.exact.cntk import CNTK
 
 HELD_OUT = 64
 SEEDS = 3

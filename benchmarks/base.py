@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from ntkrun import machine
+from ntkrun.report.plot import pyplot
 from ntkrun.studies.base import best_time
 
 TRIALS = 3
@@ -79,10 +80,7 @@ def markdown(result: Result) -> str:
 
 def draw(result: Result, path: Path) -> None:
     """Write the picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    plt = pyplot()
 
     figure, axes = plt.subplots(figsize=(7, 4.4), dpi=120)
     for label, points in result.curves.items():

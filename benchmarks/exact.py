@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from benchmarks.base import Result, images, seconds
-from ntkrun.maths.kernel.cntk import CNTK
+from ntkrun.maths.network.exact.cntk import CNTK
 
 
 def run(data_dir: str) -> Result:

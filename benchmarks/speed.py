@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from benchmarks.base import Result, gemm_rate, images, operations, seconds
-from ntkrun.maths import method as methods
-from ntkrun.maths.layer.network import MYRTLE5
+from ntkrun.maths.method import METHODS
+from ntkrun.maths.network.layers import MYRTLE5
 
-METHODS = [
+CHOSEN = [
     ("cntk_sketch", {}),
     ("cntk_nystrom", {"sample_images": 128, "candidates": 2560}),
     ("cntk_nystrom", {"layers": MYRTLE5, "sample_images": 128, "candidates": 2560}),
@@ -22,12 +22,12 @@ def run(data_dir: str) -> Result:
     """Time all methods on 32 x 32 x 3 images; grad_rf needs room for a whole network."""
     x, roof = images(data_dir, 512), gemm_rate()
     rows, curves = [], {}
-    for name, options in METHODS:
+    for name, options in CHOSEN:
         label = name + (" Myrtle-5" if "layers" in options else "")
         for dim in DIMS:
             if name == "grad_rf" and dim < 4096:
                 continue
-            method = methods.get(name)(dim, **options).fit(x)
+            method = METHODS.get(name)(dim, **options).fit(x)
             some = x[:64]
             spent = seconds(lambda method=method, some=some: method.transform(some)) / len(some)
             work = operations(lambda method=method, some=some: method.transform(some[:8])) / 8

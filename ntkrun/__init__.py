@@ -6,9 +6,11 @@ The estimators are scikit-learn shaped: `fit(X)`, `transform(X)`, `kernel(X, Y)`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ntkrun.maths.estimators.ridge import NTKRidgeClassifier, NTKRidgeRegressor
     from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
     from ntkrun.maths.method.cntk_sketch import CNTKSketch
     from ntkrun.maths.method.exact_cntk import ExactCNTK
@@ -17,11 +19,10 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
     from ntkrun.maths.method.ntk_sketch import NTKSketch
     from ntkrun.maths.method.random_patches import RandomPatches
-    from ntkrun.maths.ridge.estimators import NTKRidgeClassifier, NTKRidgeRegressor
 
 __version__ = "0.1.0"
-# raised if a number of a run moves and no method's version says so; a finished run of other numbers is not
-# taken for this one's (see "Changed numbers" in CHANGELOG.md)
+# Raised if a number of a run moves and no method's version says so. A finished run with another value is not
+# reused by skip_finished; see "Changed numbers" in CHANGELOG.md.
 NUMBERS = 1
 __all__ = [
     "CNTKNystrom",
@@ -35,15 +36,25 @@ __all__ = [
     "NTKSketch",
     "RandomPatches",
 ]
+_HOME = {
+    "CNTKNystrom": "method.cntk_nystrom",
+    "CNTKSketch": "method.cntk_sketch",
+    "ExactCNTK": "method.exact_cntk",
+    "ExactNTK": "method.exact_ntk",
+    "GradientFeatures": "method.grad_rf",
+    "NTKRandomFeatures": "method.ntk_random_features",
+    "NTKRidgeClassifier": "estimators.ridge",
+    "NTKRidgeRegressor": "estimators.ridge",
+    "NTKSketch": "method.ntk_sketch",
+    "RandomPatches": "method.random_patches",
+}
 
 
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
         raise AttributeError(f"module 'ntkrun' has no attribute {name!r}")
-    if name.startswith("NTKRidge"):
-        from ntkrun.maths.ridge import estimators
+    return getattr(import_module(f"ntkrun.maths.{_HOME[name]}"), name)
 
-        return getattr(estimators, name)
-    from ntkrun.maths.method import METHODS, get
 
-    return get(next(key for key, (_, cls) in METHODS.items() if cls == name))
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

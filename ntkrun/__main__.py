@@ -2,6 +2,6 @@
 
 import sys
 
-from ntkrun.cli import main
+from ntkrun.cli.main import main
 
 sys.exit(main())

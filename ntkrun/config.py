@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ntkrun import checks, datasets, executor
-from ntkrun.errors import ConfigError, must_be
-from ntkrun.maths import method as methods
-from ntkrun.paths import PATHS, absolute_url, as_path
+from ntkrun import checks
+from ntkrun.datasets import DATASETS
+from ntkrun.errors import ConfigError, NtkrunError, must_be
+from ntkrun.executors import EXECUTORS
+from ntkrun.maths.method import METHODS
+from ntkrun.registry import Registry
+from ntkrun.solvers import SOLVERS
+from ntkrun.store.paths import PATHS, absolute_url, as_path
+from ntkrun.store.runs import LINKED
 from ntkrun.studies import STUDIES
-from ntkrun.words import typed
 
 if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
-    from ntkrun.executor.base import Executor
+    from ntkrun.executors.base import Executor
     from ntkrun.maths.method.base import Method
-    from ntkrun.stages.solver import Ridge
-    from ntkrun.stages.track import Tracker
+    from ntkrun.solvers.base import Solver
+    from ntkrun.tracking.tracker import Tracker
 
+SECTIONS: dict[str, Registry] = {
+    "dataset": DATASETS,
+    "method": METHODS,
+    "solver": SOLVERS,
+    "executor": EXECUTORS,
+}
 BASELINES = ("auto", "exact", "estimate", "none")
 NUMBERS = ("feature_dim", "degree", "depth", "filter_size", "seed")
 SIZES = {"rows": 4, "trials": 1, "feature_dim": 512}  # the least of study_size
@@ -36,8 +48,7 @@ class RunConfig:
 
     source: DataSource
     method: Method
-    method_name: str
-    solver: Ridge
+    solver: Solver
     executor: Executor
     baseline: str
     shard_rows: int
@@ -57,16 +68,16 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     Raises ConfigError that lists every problem found, MachineError for a device that is not there.
     """
     from ntkrun.maths.method.base import torch_device
-    from ntkrun.stages.track import Tracker
+    from ntkrun.tracking.tracker import Tracker
 
     if problems := _shape(record):
         raise ConfigError(" ".join(problems))
     record = _absolute(record)
-    made = {section: _make(section, record, problems) for section in _sections()}
+    made = {section: _make(section, record, problems) for section in SECTIONS}
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
     if record["study"] is not None:
-        problems += checks.choice("ntkrun", "study", record["study"], STUDIES)
+        problems += checks.choice("ntkrun", "study", record["study"], STUDIES.names)
     for key, low in SIZES.items():
         problems += checks.integer("study_size", f"study_size.{key}", record["study_size"][key], low, 1 << 24)
     problems += checks.boolean("ntkrun", "skip_finished", record["skip_finished"])
@@ -84,7 +95,6 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     return RunConfig(
         source=made["dataset"],
         method=made["method"],
-        method_name=record["method"]["name"],
         solver=made["solver"],
         executor=made["executor"],
         baseline=record["baseline"],
@@ -99,18 +109,6 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     )
 
 
-def _sections() -> dict[str, Any]:
-    """Return what finds the class of each group by its name."""
-    from ntkrun.stages import solver as solvers
-
-    return {
-        "dataset": datasets.get,
-        "method": methods.get,
-        "solver": solvers.get,
-        "executor": executor.get,
-    }
-
-
 def _shape(record: dict[str, Any]) -> list[str]:
     """Return a sentence for every key that has to be there and is not, or that should hold other keys."""
     out = []
@@ -123,9 +121,7 @@ def _shape(record: dict[str, Any]) -> list[str]:
                 break
             here = here[part]
             if depth + 1 < len(parts) and not isinstance(here, dict):
-                remedy = (
-                    f"See ntkrun --help for {where}=" if where in _sections() else f"Set {where}.KEY=VALUE."
-                )
+                remedy = f"See ntkrun --help for {where}=" if where in SECTIONS else f"Set {where}.KEY=VALUE."
                 out.append(must_be(where, "ntkrun", "a group of keys", here, remedy))
                 break
     return list(dict.fromkeys(out))
@@ -186,7 +182,7 @@ def _make(section: str, record: dict[str, Any], problems: list[str]) -> Any:
     found: list[str] = []
     made = None
     try:
-        cls = _sections()[section](str(record[section]["name"]))
+        cls = SECTIONS[section].get(str(record[section]["name"]))
         found = checks.types(cls, arguments)
         if not any(" must be a list of " in sentence for sentence in found):  # the class would go through it
             made = cls(**arguments)
@@ -199,3 +195,26 @@ def _make(section: str, record: dict[str, Any], problems: list[str]) -> Any:
         found = found or [f"{record[section]['name']}: {error}."]
     problems += [typed(sentence, record, section) for sentence in found]
     return made
+
+
+def typed(message: str, record: dict[str, Any], *sections: str) -> str:
+    """Return a message with its keys as they are typed: trained='all' becomes method.trained=all."""
+    for section in sections or SECTIONS:
+        for key, value in record[section].items():
+            top = LINKED.get(key, key)
+            name = top if top in record and record[top] == value else f"{section}.{key}"
+            # a word with _ in it is nothing but a key
+            behind = r"(?![\w./]| \()" if "_" in key else r"(?==| of \S+ must )"
+            message = re.sub(rf"(?<![^\s(]){key}{behind}", name, message)
+            message = re.sub(rf"(?<![^\s(])({re.escape(name)}=)'([\w.]+)'", r"\1\2", message)
+    return message
+
+
+@contextmanager
+def as_typed(record: dict[str, Any]) -> Iterator[None]:
+    """Have errors of the package name keys as the command line takes them."""
+    try:
+        yield
+    except NtkrunError as error:
+        error.args = (typed(str(error), record),)
+        raise

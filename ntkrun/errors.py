@@ -6,6 +6,8 @@ where a parameter is at fault; `must_be` builds that sentence so that it is the 
 
 from __future__ import annotations
 
+INTERRUPTED = 130  # exit code after Ctrl-C
+
 
 class NtkrunError(Exception):
     """Base of all errors that are reported in one line. `exit_code` is what the process returns."""

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import getpass
 import os
 import platform
 import subprocess
 import time
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -112,38 +114,38 @@ def available_memory() -> int | None:
     return None
 
 
+@dataclass(frozen=True)
+class Beside:
+    """Cores that other programs kept busy during a run, and whether that made the run slower."""
+
+    busy: float
+    slows: bool
+
+
 class Load:
     """The load that other programs put on this machine's cores while a run goes on.
 
-    From the system's count of busy seconds, less those of this process and its ended children; unknown
-    where there is no /proc/stat.
+    From the system's count of busy seconds, less those of this process and its ended children. Unknown if
+    there is no /proc/stat.
     """
 
     def __init__(self) -> None:
         self._begin = self._look()
 
-    def beside(self) -> float | None:
-        """Return how many cores others kept busy since the start; None if that is unknown."""
-        if (share := self._shares()) is None:
-            return None
-        return share[0]
+    def beside(self) -> Beside | None:
+        """Return the load since the start; None if it is unknown.
 
-    def slows(self) -> bool:
-        """Return whether others had a part of the cores that this process could have used.
-
-        At least a quarter of them while less than a tenth was idle. Less says nothing: a core that nobody
-        wants does not make a run slower.
+        Others slow a run down if they keep at least a quarter of the cores busy while less than a tenth is
+        idle. A core that nobody wants does not make a run slower.
         """
-        share = self._shares()
-        return share is not None and share[0] > cores() / 4 and share[1] < cores() / 10
-
-    def _shares(self) -> tuple[float, float] | None:
-        """Return the cores that others kept busy and those that were idle."""
         now = self._look()
         if self._begin is None or now is None:
             return None
         busy, idle, own, wall = (a - b for a, b in zip(now, self._begin, strict=True))
-        return (max(0.0, busy - own) / wall, idle / wall) if wall > 1 else None
+        if wall <= 1:
+            return None
+        others, unused = max(0.0, busy - own) / wall, idle / wall
+        return Beside(others, others > cores() / 4 and unused < cores() / 10)
 
     @staticmethod
     def _look() -> tuple[float, float, float, float] | None:
@@ -221,3 +223,11 @@ def _git() -> dict[str, Any]:
     except (OSError, subprocess.SubprocessError):
         return {"git_revision": None, "git_dirty": None}
     return {"git_revision": run[0].stdout.strip(), "git_dirty": bool(run[1].stdout.strip())}
+
+
+def user() -> str:
+    """Return the user's name, or the number of a user without a name."""
+    try:
+        return getpass.getuser()
+    except (ImportError, KeyError, OSError):
+        return str(os.getuid())

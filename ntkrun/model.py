@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 
 from ntkrun.datasets.inputs import Inputs
-from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
-from ntkrun.datasets.split import Part
+from ntkrun.datasets.preprocess import PREPROCESS
+from ntkrun.datasets.preprocess.base import Preprocess, prepared
+from ntkrun.datasets.split import views_of
 from ntkrun.errors import DataError, IntegrityError, NtkrunError
-from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
+from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
 from ntkrun.maths.method.images import ImageMethod
-from ntkrun.maths.ridge.normal import Dual, Linear
-from ntkrun.mlmodel import mlflow_files
+from ntkrun.maths.ridge.normal import KernelPredictor, Linear
 from ntkrun.store.atomic import write_atomic, write_json
 
 ARRAYS, RECORD = "model.npz", "model.json"
@@ -35,12 +35,10 @@ class Model:
 
     Attributes
     ----------
-    name : str
-        The method's name in its registry.
     method : Method
         Fitted.
-    preprocess : Standardize, Contrast or ZCA
-    predictor : Linear or Dual
+    preprocess : Preprocess
+    predictor : Linear or KernelPredictor
     sample : ndarray (s, ...)
         Raw training rows that the method is fitted to: all of them for an exact kernel, one where it only
         needs their shape. Fitting is deterministic, so they stand for everything that it draws.
@@ -52,10 +50,9 @@ class Model:
         The form in which inputs come.
     """
 
-    name: str
     method: Method
     preprocess: Preprocess
-    predictor: Linear | Dual
+    predictor: Linear | KernelPredictor
     sample: np.ndarray
     views: int
     class_names: list[str] | None
@@ -76,24 +73,25 @@ class Model:
         return np.concatenate(parts) if parts else np.empty((0, self.predictor.weight.shape[1]))
 
     def _values(self, x: np.ndarray) -> np.ndarray:
-        part = Part(x, np.zeros(len(x)), self.views)
-        x = part.rows(np.arange(len(part)))
-        z = self.method.transform(_prepared(x, self.preprocess, self.method))
-        values = self.predictor.predict(z).cpu()
-        return metrics.per_example(values, torch.zeros(len(values)), self.views)[0].numpy()
+        z = self.method.transform(_prepared(views_of(x, self.views), self.preprocess, self.method))
+        return metrics.averaged(self.predictor.predict(z).cpu(), self.views).numpy()
+
+    def __repr__(self) -> str:
+        rows = " x ".join(map(str, self.inputs.shape))
+        out = "targets" if self.class_names is None else f"{len(self.class_names)} classes"
+        return f"Model({self.method.name}, inputs {rows}, {out})"
 
     def save(self, folder: Path) -> None:
-        """Write model.npz, model.json and what makes the folder MLflow's; MachineError where that fails."""
+        """Write model.npz and model.json; MachineError if that fails."""
         arrays: dict[str, Any] = {f"preprocess{i}": a for i, a in enumerate(self.preprocess.arrays())}
         arrays |= {key: getattr(self.predictor, key).cpu().numpy() for key in ("weight", "bias")}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, sample=self.sample, **arrays)
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
-        names = {cls: name for name, cls in PREPROCESS.items()}
         record = {
-            "method": {"name": self.name, **self.method.parameters()},
-            "preprocess": names[type(self.preprocess)],
+            "method": {"name": self.method.name, **self.method.parameters()},
+            "preprocess": self.preprocess.name,
             "lambda": self.predictor.lam,
             "views": self.views,
             "class_names": self.class_names,
@@ -101,8 +99,6 @@ class Model:
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         write_json(folder / RECORD, record)
-        for name, text in mlflow_files(self.inputs, self.sample, self.class_names is not None).items():
-            write_atomic(folder / name, text.encode())
 
     @classmethod
     def load(cls, folder: Path, device: str = "auto") -> Model:
@@ -130,21 +126,19 @@ class Model:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         fitted = [arrays[f"preprocess{i}"] for i in range(2)]
-        preprocess = PREPROCESS[record["preprocess"]].restore(fitted)
+        preprocess = PREPROCESS.get(record["preprocess"]).restore(fitted)
         options: dict[str, Any] = {k: v for k, v in record["method"].items() if k != "name"}
-        name = record["method"]["name"]
-        made = methods.get(name)
+        made = METHODS.get(record["method"]["name"])
         if issubclass(made, ImageMethod):
             options["layout"] = options.get("layout") or "channels_last"  # as the sample has them
         method = made(**options, device=device)
         method.fit(_prepared(arrays["sample"], preprocess, method))
         weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
-        kind = Dual if method.kind == "kernel" else Linear
-        predictor = kind(weight, bias, record["lambda"])
+        predictor = made.predictor(weight, bias, record["lambda"])
         views, names, sample = int(record["views"]), record["class_names"], arrays["sample"]
         # older records say nothing of inputs: they were rows, or images with their channels last
         inputs = Inputs.restored({"shape": sample.shape[1:]} | record.get("inputs", {}), sample)
-        return cls(name, method, preprocess, predictor, sample, views, names, inputs)
+        return cls(method, preprocess, predictor, sample, views, names, inputs)
 
 
 def _prepared(x: np.ndarray, preprocess: Preprocess, method: Method) -> Tensor:

@@ -1,4 +1,4 @@
-"""One run, from a checked configuration to a tracked result: data, featurize, regress, score, track."""
+"""One run, from a checked configuration to a tracked result: data, featurize, regress, score, publish."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ntkrun import NUMBERS, machine, studies
-from ntkrun.config import RunConfig
+from ntkrun import NUMBERS, machine
+from ntkrun.config import RunConfig, as_typed
 from ntkrun.datasets.split import Split
+from ntkrun.maths.method.base import Method
 from ntkrun.model import Model
-from ntkrun.stages import baseline, data, featurize, figures, memory, regress, score, track
-from ntkrun.stages.baseline import Exact
-from ntkrun.stages.folder import RunFolder
+from ntkrun.report import run_figures
+from ntkrun.stages import baseline, data, featurize, memory, regress, score
+from ntkrun.stages.tasks import Task, task_of
 from ntkrun.store import modes
+from ntkrun.store.features import Features
+from ntkrun.store.run_folder import RunFolder
 from ntkrun.store.runs import finished_like
-from ntkrun.words import as_typed
+from ntkrun.studies import STUDIES
+from ntkrun.studies.base import Size, measure
+from ntkrun.tracking import mlmodel, publish
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +29,9 @@ log = logging.getLogger(__name__)
 def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
     """Do the run, or the study, and return its result, the content of result.json.
 
-    With `skip_finished` the result of a finished run that has the same numbers, if there is one; "skipped"
-    is then set in it. `finished` is called with a new result before MLflow gets it, which may have to be
-    waited for.
+    With `skip_finished` this is the result of a finished run that has the same numbers, if there is one;
+    "skipped" is then set in it. `finished` is called with a new result before it is published, which may take
+    time.
     """
     own_peak, load = machine.reset_peak_rss(), machine.Load()
     outputs = config.output_dir
@@ -35,16 +40,15 @@ def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = N
         facts = _facts(config, split)
         if config.skip_finished and (done := finished_like(outputs, config.record, facts)):
             return {**done.result, "run_folder": str(done.folder), "skipped": True}
-        work = _experiment if config.study is None else _study
         with config.executor:
-            result = work(config, split, folder)
+            result = _study(config, split, folder) if config.study else _experiment(config, split, folder)
         result |= facts | {"memory/peak_of": "run" if own_peak else "process"}
         result |= _machine(load)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
         if finished:
             finished(result)
-        result["mlflow/run_id"] = track.attempt(folder.path, config.tracker)
+        result["mlflow/run_id"] = publish.attempt(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
 
@@ -58,115 +62,89 @@ def _facts(config: RunConfig, split: Split) -> dict[str, Any]:
 
 
 def _machine(load: machine.Load) -> dict[str, Any]:
-    """Return the load that was beside the run, and say so if its times are longer for it."""
+    """Return the load that was beside the run, and warn if it made the run slower."""
     beside = load.beside()
     if beside is None:
         return {}
-    if load.slows():
+    if beside.slows:
         log.warning(
             "machine    load of other processes on %.1f of %d cores: the times above are longer for it",
-            beside,
+            beside.busy,
             machine.cores(),
         )
-    return {"machine/load_beside": beside}
-
-
-def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
-    wall, method = time.perf_counter(), config.method
-    work = featurize.prepare(split, method, config.shard_rows, config.solver, config.executor)
-    more = memory.plan(split, method, config.shard_rows, config.solver) / (1 << 20)
-    planned = max(machine.peak_rss_mb(), machine.rss_mb() + more)
-    path = folder.open(f"{split.name}-{config.method_name}", config.record)
-
-    root = config.output_dir / "features"
-    features = featurize.compute(work, root, config.shard_rows, config.executor)
-    if method.kind == "kernel":
-        fit = regress.run_kernel(features, split.classes, config.solver)
-    else:
-        fit = regress.run(features, split.classes, config.solver, config.executor)
-    scores = score.run(fit, features, split.classes)
-    peak = machine.peak_rss_mb()
-    _model(config, split, fit).save(path / "model")
-    reference, exact = method.reference(), None
-    if reference is not None:
-        exact = baseline.run(config, split, reference, root)
-    error = (
-        None
-        if exact is None or reference is None
-        else baseline.kernel_error(features, split, reference, exact)
-    )
-    result = _result(config, split, features, fit, scores, exact, peak, time.perf_counter() - wall)
-    result["memory/planned_mb"] = planned
-    result |= {} if error is None else {"kernel/error": error}
-    lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
-    folder.write("lambda_path.json", lambda_path)
-    figures.draw(path / "figures", fit, scores, split.class_names, result)
-    return result
-
-
-def _model(config: RunConfig, split: Split, fit: regress.Fit) -> Model:
-    """Return the predictor by itself, with the training rows that its method cannot do without."""
-    every = config.method.kind == "kernel"
-    rows = split.fit_rows() if every else split.raw_sample(config.method.sample_rows)
-    names = None if split.classes is None else split.class_names
-    here = (config.method_name, config.method, split.preprocess, fit.predictor)
-    return Model(*here, rows, split.views, names, split.inputs)
+    return {"machine/load_beside": beside.busy}
 
 
 def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
-    from ntkrun.studies import base
-
     name = str(config.study)
-    wall = time.perf_counter()
-    size = base.Size(**config.study_size)
     path = folder.open(f"{split.name}-{name}", config.record)
-    series = studies.get(name)(split, size)
-    folder.write("study.json", base.as_record(series))
-    base.draw(series, f"{name} on {split.name}", path / "figures" / f"{name}.png")
-    result: dict[str, Any] = {
-        "run_name": f"{name} {split.name}",
-        "dataset": split.name,
-        "method": name,
-        "n_train": split.n_train,
-        "n_test": len(split.test.y),
-        "time/wall_s": time.perf_counter() - wall,
-        "memory/peak_rss_mb": machine.peak_rss_mb(),
-    }
-    for s in series:
-        promise = f" (promised {s.expected:+.1f})" if s.expected is not None else ""
-        log.info("study      %s, %s: slope %+.2f%s", s.panel, s.label, s.slope, promise)
-        # MLflow allows letters, digits and a few signs in metric names
-        key = "".join(c if c.isalnum() or c in "_-. /" else "" for c in f"{s.panel} {s.label}")
-        result["slope/" + key.replace(" ", "_")] = s.slope
+    return measure(STUDIES.get(name)(), split, Size(**config.study_size), path)
+
+
+def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
+    start = time.perf_counter()
+    solver, executor, shard_rows = config.solver, config.executor, config.shard_rows
+    task = task_of(split, config.method)
+    plan = memory.plan(task, shard_rows, solver, executor)
+    task.fit()
+    planned = max(machine.peak_rss_mb(), machine.rss_mb() + plan.here / (1 << 20))
+    # an error up to here has not left anything behind
+    path = folder.open(f"{split.name}-{task.method.name}", config.record)
+
+    root = config.output_dir / "features"
+    features = featurize.compute(task, root, shard_rows, executor)
+    fit = regress.run(features.train, features.valid, task.method, solver, executor)
+    scores = score.run(fit, features.test)
+    peak = machine.peak_rss_mb()
+    mlmodel.save(_model(task, fit), path / "model")
+
+    result = _named(task.method, features, split)
+    result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
+    if reference := task.reference():
+        exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
+        if exact is not None:
+            result |= _compared(exact, scores, result["time/total_s"])
+            error = baseline.kernel_error(features.valid, split, reference, exact)
+            result |= {} if error is None else {"kernel/error": error}
+    result["kind"] = task.kind
+    result["time/wall_s"] = time.perf_counter() - start
+    lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
+    folder.write("lambda_path.json", lambda_path)
+    run_figures.draw(path / "figures", fit, scores, split.class_names, result)
     return result
 
 
-def _result(
-    config: RunConfig,
-    split: Split,
-    features: featurize.Features,
-    fit: regress.Fit,
-    scores: score.Scores,
-    exact: Exact | None,
-    peak_rss_mb: float,
-    wall: float,
-) -> dict[str, Any]:
-    """Return the numbers of a run under the names that MLflow shows.
+def _model(task: Task, fit: regress.Fit) -> Model:
+    """Return the predictor by itself, with the training rows that its method cannot do without."""
+    split = task.split
+    names = None if split.classes is None else split.class_names
+    rows = task.model_rows()
+    return Model(task.method, split.preprocess, fit.predictor, rows, split.views, names, split.inputs)
 
-    time/featurize_s counts computing features even where it happened in an earlier run, so that times and
-    speed-ups do not depend on the cache; time/wall_s is what this run took, baseline included.
-    """
-    total = features.seconds + fit.seconds + scores.seconds
-    method = config.method
-    columns = features.columns
-    name = f"{config.method_name} {columns}"
+
+def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:
+    """Return what the run is, under the names that MLflow shows."""
+    name = f"{method.name} {features.columns}"
     if "random_state" in method.get_params():
         name += f" s{method.get_params()['random_state']}"
-    name += f" {split.name}"
-    result: dict[str, Any] = {
-        "run_name": name,
+    return {
+        "run_name": f"{name} {split.name}",
         "dataset": split.name,
-        "method": config.method_name,
+        "method": method.name,
+        "n_train": split.n_train,
+        "n_test": len(split.test.y),
+        "feature_dim": features.columns,
+        "features_key": features.store.folder.name,
+    }
+
+
+def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[str, Any]:
+    """Return scores and times.
+
+    time/featurize_s counts computing features also if an earlier run did it, so that times and speed-ups do
+    not depend on the cache. time/wall_s is what this run took, baseline included.
+    """
+    return {
         f"test/{scores.metric}": scores.value,
         f"valid/{fit.metric}": fit.valid_scores[fit.best],
         "lambda": fit.predictor.lam,
@@ -174,23 +152,17 @@ def _result(
         "time/featurize_s": features.seconds,
         "time/solve_s": fit.seconds,
         "time/predict_s": scores.seconds,
-        "time/total_s": total,
-        "time/wall_s": wall,
-        "memory/peak_rss_mb": peak_rss_mb,
+        "time/total_s": features.seconds + fit.seconds + scores.seconds,
         "cache/shards_reused": features.reused,
-        "n_train": split.n_train,
-        "n_test": len(split.test.y),
-        "kind": method.kind,
-        "feature_dim": columns,
-        "features_key": features.store.folder.name,
     }
-    if exact is not None:
-        result |= {
-            "exact/time_s": exact.seconds,
-            "exact/time_kind": exact.kind,
-            "exact/entries_per_s": exact.entries_per_s,
-            "speedup": exact.seconds / total,
-        }
-        if exact.value is not None:
-            result[f"exact/{scores.metric}"] = exact.value
-    return result
+
+
+def _compared(exact: baseline.Exact, scores: score.Scores, total: float) -> dict[str, Any]:
+    """Return what the exact kernel costs, and the speed-up over it."""
+    out: dict[str, Any] = {
+        "exact/time_s": exact.seconds,
+        "exact/time_kind": exact.kind,
+        "exact/entries_per_s": exact.entries_per_s,
+        "speedup": exact.seconds / total,
+    }
+    return out if exact.value is None else out | {f"exact/{scores.metric}": exact.value}

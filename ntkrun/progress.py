@@ -51,3 +51,11 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
         told = max(told, tenth)
 
     yield advance
+
+
+def human(seconds: float) -> str:
+    """Return a duration in the unit that people would use."""
+    for unit, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.1f} s"

@@ -19,11 +19,13 @@ import torch
 from ntkrun import machine
 from ntkrun.datasets.csv import Csv
 from ntkrun.datasets.digits import Digits
-from ntkrun.maths import method as methods
+from ntkrun.executors.serial import Serial
+from ntkrun.maths.method import METHODS
+from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.metrics import frobenius_error, spectral_error
-from ntkrun.paths import as_path
+from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.solver import Ridge
+from ntkrun.store.paths import as_path
 
 # one decade a step: the solver's time is not what is compared here
 SOLVER = Ridge(lambda_min=1e-7, lambda_max=1e-1, lambda_count=7)
@@ -40,13 +42,13 @@ EXACT: list[tuple[str, dict[str, Any]]] = [("exact_ntk", {"depth": 2}), ("raw", 
 
 def measure(split, name: str, options: dict, folder: Path) -> dict[str, float]:
     """Return the numbers of one method and seed."""
-    method = methods.get(name)(**options)
+    method = METHODS.get(name)(**options)
+    method = method.for_data(split.train.x.shape[1:])
     features = featurize.run(split, method, folder, 1024)
-    solve = regress.run_kernel if method.kind == "kernel" else regress.run
-    fit = solve(features, split.classes, SOLVER)
-    scores = score.run(fit, features, split.classes)
+    fit = regress.run(features.train, features.valid, method, SOLVER, Serial())
+    scores = score.run(fit, features.test)
     out = {"score": scores.value, "featurize_s": features.seconds, "solve_s": fit.seconds}
-    if method.kind == "features":
+    if not isinstance(method, KernelMethod):
         x = split.sample(500, torch.float32)
         z, k = method.transform(x).double(), method.kernel(x).double()
         out["frobenius"] = frobenius_error(z @ z.T, k)
@@ -110,7 +112,7 @@ def main(words: list[str]) -> None:
             "|---|---|---|---|---|---|",
         ]
         for key, given in chosen:
-            sizes = dims if "n_components" in methods.get(key)().get_params() else [None]
+            sizes = dims if "n_components" in METHODS.get(key)().get_params() else [None]
             text += [line(split, key, given, dim, seeds) for dim in sizes]
         out = as_path(options["out"]) / f"methods_{name}.md"
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -3,7 +3,7 @@
     python scripts/scaling.py RUNFOLDER --out docs/scaling_figures.md
 
 Replays the measured seconds of the run's shards on simulated clusters whose workers die at random. A lost
-task is done again, as `ntkrun.executor` does it; everything else about the cluster is stated on the page.
+task is done again, as `ntkrun.executors` does it; everything else about the cluster is stated on the page.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun.paths import as_path
-from ntkrun.stages.baseline import human
-from ntkrun.stages.featurize import GROUPS
+from ntkrun.progress import human
+from ntkrun.store.features import GROUPS
+from ntkrun.store.paths import as_path
 
 ROWS = (10**7, 10**9)
 WORKERS = (16, 256, 4096)

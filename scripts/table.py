@@ -12,10 +12,10 @@ import argparse
 import sys
 
 from ntkrun.errors import NtkrunError
-from ntkrun.paths import as_path
 from ntkrun.report.charts import figures
 from ntkrun.report.collect import Line, Sheet, runs_of, sheets
 from ntkrun.report.page import machines
+from ntkrun.store.paths import as_path
 
 
 def markdown(sheet: Sheet, command: str, note: str = "") -> str:

@@ -25,8 +25,8 @@ def quick(request, monkeypatch):
 
     Tests that look at pictures are marked so. Other processes do both as always.
     """
-    from ntkrun.stages import figures
-    from ntkrun.store import database
+    from ntkrun.report import run_figures as figures
+    from ntkrun.tracking import database
 
     check = database.check
 
@@ -78,7 +78,7 @@ def tiny_npz(tmp_path):
 def ntkrun(tmp_path, capsys):
     """Run the command line in this process; returns code, stdout, stderr. Output goes to tmp_path/out."""
 
-    from ntkrun import cli
+    from ntkrun.cli import main as cli
 
     def run(*words):
         code = cli.main([*words, f"output_dir={tmp_path / 'out'}"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from scripts import objective
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
@@ -270,7 +270,7 @@ def test_help_is_quick_and_teaches(tmp_path):
 @pytest.mark.parametrize("words", [["--help"], ["--version"], ["--cfg", "job"]])
 def test_light_commands_import_nothing_heavy(words):
     code = (
-        "import sys; from ntkrun.cli import main; main(" + repr(words) + ");"
+        "import sys; from ntkrun.cli.main import main; main(" + repr(words) + ");"
         "heavy = {'torch', 'mlflow', 'sklearn', 'numba', 'h5py'} & set(sys.modules); assert not heavy, heavy"
     )
     done = python("-c", code)
@@ -300,7 +300,7 @@ def test_tab_completion_answers_with_groups_and_keys():
 def test_no_words_at_all_are_the_default_run(monkeypatch):
     """What `make run` starts."""
     started = []
-    monkeypatch.setattr("ntkrun.launch._single", started.append)
+    monkeypatch.setattr("ntkrun.cli.launch._single", started.append)
     assert cli.main([]) == 0
     assert started[0].method.name == "cntk_sketch"
 

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from tests.faults.plan import record
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
@@ -135,7 +135,7 @@ def test_ui_starts_mlflow_on_this_machine_only(out, capsys, monkeypatch):
 @pytest.mark.parametrize("name", ["list", "report", "rerun", "sync", "verify", "doctor", "ui"])
 def test_every_command_has_help_that_costs_nothing(name):
     code = (
-        f"import sys; from ntkrun.cli import main; code = main(['{name}', '--help']);"
+        f"import sys; from ntkrun.cli.main import main; code = main(['{name}', '--help']);"
         "heavy = {'torch', 'mlflow', 'matplotlib'} & set(sys.modules);"
         "assert not heavy, heavy; sys.exit(code)"
     )

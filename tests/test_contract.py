@@ -3,21 +3,24 @@
 import ast
 import inspect
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from ntkrun import cli, datasets
-from ntkrun.maths import method as methods
+from ntkrun.cli import main as cli
+from ntkrun.datasets import DATASETS
+from ntkrun.datasets.preprocess import PREPROCESS
+from ntkrun.errors import ConfigError
+from ntkrun.executors import EXECUTORS
+from ntkrun.maths.method import METHODS
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.solvers import SOLVERS
+from ntkrun.studies import STUDIES
 
 ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
-METHODS = sorted(p.stem for p in (CONF / "method").glob("*.yaml"))
-DATASETS = sorted(p.stem for p in (CONF / "dataset").glob("*.yaml"))
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 RNG = np.random.default_rng(0)
 IMAGES = RNG.normal(size=(6, 9, 8, 2)) + 2 * RNG.normal(size=(6, 1, 1, 2))  # a colour cast each
@@ -27,34 +30,53 @@ def parameters(cls):
     return set(inspect.signature(cls).parameters)
 
 
-@pytest.mark.parametrize("name", METHODS)
+def composed(group, name):
+    """Return the keys of a yaml together with those that it inherits."""
+    section = OmegaConf.load(CONF / group / f"{name}.yaml")
+    for base in section.pop("defaults", []):
+        if base != "_self_":
+            section = OmegaConf.merge(composed(group, base), section)
+    return section
+
+
+@pytest.mark.parametrize("name", METHODS.names)
 def test_method_yaml_names_every_constructor_argument(name):
-    section = OmegaConf.load(CONF / "method" / f"{name}.yaml")
+    section = composed("method", name)
     assert section.pop("name") == name
-    assert set(section) == parameters(methods.get(name))
+    assert set(section) == parameters(METHODS.get(name))
 
 
-@pytest.mark.parametrize("name", DATASETS)
-def test_dataset_yaml_names_arguments_that_exist(name):
-    section = OmegaConf.load(CONF / "dataset" / f"{name}.yaml")
-    assert set(section) - {"name"} <= parameters(datasets.get(section["name"]))
+GROUPS = {"dataset": DATASETS, "method": METHODS, "solver": SOLVERS, "executor": EXECUTORS}
 
 
-def test_registries_and_folders_are_in_step():
-    assert set(methods.METHODS) == set(METHODS)
-    assert set(datasets.DATASETS) == {
-        OmegaConf.load(CONF / "dataset" / f"{n}.yaml")["name"] for n in DATASETS
-    }
+@pytest.mark.parametrize("group", GROUPS)
+def test_registry_and_yaml_files_are_in_step(group):
+    """Every yaml names a class and arguments that it has; every class has a yaml."""
+    registry = GROUPS[group]
+    sections = [composed(group, path.stem) for path in (CONF / group).glob("[!_]*.yaml")]
+    assert {section["name"] for section in sections} == set(registry.names)
+    for section in sections:
+        assert set(section) - {"name"} <= parameters(registry.get(section["name"]))
+
+
+@pytest.mark.parametrize("registry", [*GROUPS.values(), STUDIES, PREPROCESS], ids=lambda r: r.kind)
+def test_a_registry_gives_each_class_under_its_name_and_refuses_the_rest(registry):
+    assert len(registry.names) > 1
+    for name in registry.names:
+        assert registry.get(name).name == name
+    for other in ("base", "nothing", "..errors", "os", ""):
+        with pytest.raises(ConfigError, match=f"name of {registry.kind} must be one of {registry.names[0]}"):
+            registry.get(other)
 
 
 def make(name, **options):
-    cls = methods.get(name)
+    cls = METHODS.get(name)
     # wide enough for grad_rf, whose columns must hold a whole network on 144 pixels
     size = {"n_components": 16384 if name == "grad_rf" else 2048} if "n_components" in parameters(cls) else {}
     return cls(**size, **options)
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize("name", METHODS.names)
 def test_contract_of_a_method(name):
     method = make(name, dtype="float64").fit(IMAGES)
     k = method.kernel(IMAGES)
@@ -64,7 +86,7 @@ def test_contract_of_a_method(name):
     assert np.allclose(method.kernel(IMAGES, IMAGES[:4]), k[:, :4])
     assert method.bytes_per_row((9, 8, 2)) > 0
     assert method.identity()["version"] == type(method).version
-    if method.kind == "kernel":
+    if isinstance(method, KernelMethod):
         ix, iy = np.array([0, 3, 5]), np.array([2, 3, 1])
         assert np.allclose(method.pairs(IMAGES, IMAGES, ix, iy), k[ix, iy])
         return
@@ -75,7 +97,7 @@ def test_contract_of_a_method(name):
     assert make(name).fit(IMAGES).transform(IMAGES).dtype == np.float32
     off = ~np.eye(6, dtype=bool)
     assert np.corrcoef((z @ z.T)[off], k[off])[0, 1] > 0.8
-    if "random_state" in parameters(methods.get(name)):
+    if "random_state" in parameters(METHODS.get(name)):
         assert not np.allclose(z, make(name, dtype="float64", random_state=1).fit_transform(IMAGES))
 
 
@@ -116,57 +138,8 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
         assert result["test/accuracy"] > (0.6 if "patches" in name else 0.8)
 
 
-LEFT_TO_RIGHT = [
-    "maths",
-    "datasets store",
-    "mlmodel",
-    "model",
-    "serving stages",
-    "pipeline report sweep optimiser",
-    "commands",
-    "helptext",
-    "launch",
-    "cli",
-]
-OUTSIDE_MATHS = ("hydra", "omegaconf", "mlflow", "h5py", "pooch", "matplotlib", "rich", "filelock")
-
-
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-
-
-def test_imports_go_one_way():
-    rank = {name: i for i, names in enumerate(LEFT_TO_RIGHT) for name in names.split()}
-    bad = []
-    for path in (ROOT / "ntkrun").rglob("*.py"):
-        mine = rank.get(path.relative_to(ROOT / "ntkrun").parts[0].removesuffix(".py"))
-        for module in imports_of(path):
-            parts = module.split(".")
-            if parts[0] == "ntkrun" and len(parts) > 1 and mine is not None and rank.get(parts[1], -1) > mine:
-                bad.append(f"{path.name} imports {module}")
-    assert not bad
-
-
-def loaded_by(module):
-    code = f"import sys, {module}; print(*{{m.split('.')[0] for m in sys.modules}})"
-    return set(
-        subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True
-        ).stdout.split()
-    )
-
-
-def test_maths_loads_no_shell_and_the_check_can_fail():
-    assert not loaded_by("ntkrun.maths.method.cntk_sketch, ntkrun.maths.ridge.normal") & set(OUTSIDE_MATHS)
-    assert "h5py" in loaded_by("ntkrun.stages.featurize")
-
-
 # what a run hands to its own workers: the checksum of the file comes with the task, not with the file
-OWN_PICKLES = {"ntkrun/executor/shared.py": "pickle.loads"}
+OWN_PICKLES = {"ntkrun/executors/shared.py": "pickle.loads"}
 
 
 def test_no_code_bearing_loader_in_the_package():

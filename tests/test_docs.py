@@ -13,8 +13,8 @@ from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from ntkrun import cli
-from ntkrun.commands import COMMANDS
+from ntkrun.cli import main as cli
+from ntkrun.cli.commands import COMMANDS
 from ntkrun.maths import method as methods
 from scripts import reliability
 

@@ -8,15 +8,18 @@ import time
 import pytest
 import torch
 
-from ntkrun import cli, executor
+from ntkrun.cli import main as cli
 from ntkrun.datasets.digits import Digits
 from ntkrun.errors import ConfigError, DataError, MachineError
-from ntkrun.executor.base import Serial, die_with_parent
-from ntkrun.executor.shared import Shared
+from ntkrun.executors import EXECUTORS
+from ntkrun.executors.base import Call, die_with_parent
+from ntkrun.executors.serial import Serial
+from ntkrun.executors.shared import Shared
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.ridge.normal import NormalEquations
+from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import featurize, regress
-from ntkrun.stages.solver import Ridge
+from ntkrun.stages.tasks import task_of
 from tests.faults.harness import shards
 
 
@@ -47,39 +50,39 @@ def length(name, shared):
 
 @pytest.fixture(scope="module")
 def process():
-    with executor.get("process")(workers=2) as made:
+    with EXECUTORS.get("process")(workers=2) as made:
         yield made
 
 
 @pytest.mark.parametrize("make", [Serial, None], ids=["serial", "process"])
 def test_every_task_is_done_once(make, process):
     workers = make() if make else process
-    found = dict(workers.run(square, [("a", i) for i in range(7)]))
+    found = dict(workers.run(square, [Call("a", (i,)) for i in range(7)]))
     assert found == {i: i * i for i in range(7)}
     assert list(workers.run(square, [])) == []
 
 
 def test_an_error_of_a_task_is_raised_here(process):
     with pytest.raises(DataError, match="one too many"):
-        list(process.run(odd_one_out, [("a", i) for i in range(6)]))
+        list(process.run(odd_one_out, [Call("a", (i,)) for i in range(6)]))
 
 
 def test_a_lost_worker_costs_its_task_a_second_try_and_no_more(tmp_path):
-    tasks = [(f"t{i}", tmp_path, 2 if i == 1 else 0) for i in range(5)]
-    with executor.get("process")(workers=2) as workers:
+    tasks = [Call(f"t{i}", (f"t{i}", tmp_path, 2 if i == 1 else 0)) for i in range(5)]
+    with EXECUTORS.get("process")(workers=2) as workers:
         assert dict(workers.run(dies, tasks)) == {i: f"t{i}" for i in range(5)}
 
 
 @pytest.mark.slow
 def test_a_task_that_always_takes_its_worker_along_is_named(tmp_path):
-    tasks = [(f"t{i}", tmp_path, 99 if i == 1 else 0) for i in range(3)]
-    with executor.get("process")(workers=2) as workers, pytest.raises(MachineError, match="t1 has lost"):
+    tasks = [Call(f"t{i}", (f"t{i}", tmp_path, 99 if i == 1 else 0)) for i in range(3)]
+    with EXECUTORS.get("process")(workers=2) as workers, pytest.raises(MachineError, match="t1 has lost"):
         list(workers.run(dies, tasks))
 
 
 def test_what_tasks_share_is_a_file_for_as_long_as_it_is_needed(process, tmp_path):
     with Shared(list(range(1000)), tmp_path) as shared:
-        assert set(dict(process.run(length, [("a", shared)] * 4)).values()) == {1000}
+        assert set(dict(process.run(length, [Call("a", (shared,))] * 4)).values()) == {1000}
         assert len(list(tmp_path.iterdir())) == 1
     assert not list(tmp_path.iterdir())
 
@@ -124,12 +127,12 @@ def test_a_dask_cluster_that_is_there(tmp_path):
 
 
 def test_a_dask_cluster_that_is_not_there(monkeypatch):
-    monkeypatch.setattr("ntkrun.executor.dask.PATIENCE", 1)
+    monkeypatch.setattr("ntkrun.executors.dask.PATIENCE", 1)
     with (
-        executor.get("dask")(address="tcp://127.0.0.1:9") as workers,
+        EXECUTORS.get("dask")(address="tcp://127.0.0.1:9") as workers,
         pytest.raises(MachineError, match=":9 could"),
     ):
-        list(workers.run(square, [("a", 1)]))
+        list(workers.run(square, [Call("a", (1,))]))
 
 
 class Backwards(Serial):
@@ -143,15 +146,17 @@ class Backwards(Serial):
 
 def test_the_order_in_which_tasks_end_is_not_seen(tmp_path):
     split = Digits(n_train=400, n_test=60).load()
-    work = featurize.prepare(split, CNTKSketch(64, depth=2), 40, Ridge(), Serial())
+    task = task_of(split, CNTKSketch(64, depth=2))
+    task.fit()
     features = [
-        featurize.compute(work, tmp_path / "forth" / "features", 40, Serial()),
-        featurize.compute(work, tmp_path / "back" / "features", 40, Backwards()),
+        featurize.compute(task, tmp_path / "forth" / "features", 40, Serial()),
+        featurize.compute(task, tmp_path / "back" / "features", 40, Backwards()),
     ]
     assert shards(tmp_path / "forth") == shards(tmp_path / "back") != {}
-    assert len(features[0].groups("train")) > 3
+    assert len(features[0].train.groups()) > 3
     forth, back = (
-        regress.run(f, 10, Ridge(), e) for f, e in zip(features, (Serial(), Backwards()), strict=True)
+        regress.run(f.train, f.valid, task.method, Ridge(), e)
+        for f, e in zip(features, (Serial(), Backwards()), strict=True)
     )
     assert torch.equal(forth.predictor.weight, back.predictor.weight)
 
@@ -191,12 +196,12 @@ def test_workers_end_when_their_parent_is_gone():
 )
 def test_bad_parameters(name, options, message):
     with pytest.raises(ConfigError, match=message):
-        executor.get(name)(**options).check()
+        EXECUTORS.get(name)(**options).check()
 
 
 def test_an_unknown_executor_is_refused():
-    with pytest.raises(ConfigError, match="one of serial, process, dask, submitit"):
-        executor.get("ray")
+    with pytest.raises(ConfigError, match="one of dask, process, serial, submitit"):
+        EXECUTORS.get("ray")
 
 
 @pytest.mark.slow

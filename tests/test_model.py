@@ -15,7 +15,7 @@ import urllib.request
 import numpy as np
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.datasets.cifar10 import Cifar10
 from ntkrun.errors import ConfigError, DataError, IntegrityError
 from ntkrun.model import Model

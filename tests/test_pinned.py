@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from ntkrun.datasets.digits import Digits
-from ntkrun.maths import method as methods
+from ntkrun.executors.serial import Serial
+from ntkrun.maths.method import METHODS
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.solver import Ridge
 
 FILE = Path(__file__).parent / "data" / "pinned.json"
 PINNED = json.loads(FILE.read_text()) if FILE.exists() else {}
@@ -22,21 +24,21 @@ X = np.random.default_rng(11).normal(size=(5, 6, 5, 2))
 
 
 def figures(name, folder):
-    cls = methods.get(name)
+    cls = METHODS.get(name)
     size = {"n_components": 256} if "n_components" in cls().get_params() else {}
     method = cls(**size, dtype="float64").fit(X)
     gram = method.kernel(X)
-    if method.kind == "features":
+    if not isinstance(method, KernelMethod):
         z = method.transform(X)
         gram = z @ z.T
     method, split = cls(**size), Digits(n_train=100, n_test=60).load()
     features = featurize.run(split, method, folder, 64)
-    solve = regress.run_kernel if method.kind == "kernel" else regress.run
-    scores = score.run(solve(features, 10, Ridge(lambda_count=7)), features, 10)
+    fit = regress.run(features.train, features.valid, method, Ridge(lambda_count=7), Serial())
+    scores = score.run(fit, features.test)
     return {"entry": float(gram[0, 1]), "norm": float(np.linalg.norm(gram)), "accuracy": scores.value}
 
 
-@pytest.mark.parametrize("name", sorted(methods.METHODS))
+@pytest.mark.parametrize("name", METHODS.names)
 def test_numbers_have_not_moved(name, tmp_path):
     now, then = figures(name, tmp_path), PINNED[name]
     assert now["entry"] == pytest.approx(then["entry"], rel=1e-6)
@@ -49,7 +51,7 @@ if __name__ == "__main__":
     import tempfile
 
     record = {}
-    for method_name in sorted(methods.METHODS):
+    for method_name in METHODS.names:
         with tempfile.TemporaryDirectory() as where:
             record[method_name] = figures(method_name, Path(where))
     FILE.write_text(json.dumps(record, indent=1) + "\n")

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from ntkrun import cli
-from ntkrun.datasets.preprocess import REGULARISER, ZCA, Contrast, Standardize
-from ntkrun.datasets.split import make_split
+from ntkrun.cli import main as cli
+from ntkrun.datasets.preprocess.contrast import Contrast
+from ntkrun.datasets.preprocess.standardize import Standardize
+from ntkrun.datasets.preprocess.zca import REGULARISER, ZCA
+from ntkrun.datasets.split import Role, make_split
 from ntkrun.errors import DataError
 from ntkrun.maths import metrics
 from ntkrun.stages import featurize
@@ -70,17 +72,17 @@ def test_zca_is_fitted_on_train_alone():
 def test_every_image_is_followed_by_its_mirror_image():
     split = make_split("s", (X, Y), (X, Y), augment="flip", **SUBSET)
     plain = make_split("s", (X, Y), (X, Y), **SUBSET)
-    for part in ("train", "valid", "test"):
+    for part in Role:
         rows = split.batch(part, 0, 99, torch.float64)
         ones = plain.batch(part, 0, 99, torch.float64)
         assert torch.equal(rows[::2], ones)
         assert torch.equal(rows[1::2], ones.flip(2))
         assert torch.equal(split.batch(part, 3, 6, torch.float64), rows[3:6])
-        assert torch.equal(split.labels(part)[1::2], plain.labels(part))
+        assert np.array_equal(split.part(part).labels(0, 99)[1::2], plain.part(part).y)
     assert split.n_train == 2 * plain.n_train
     assert np.array_equal(plain.test.x, X)  # flipping copies, the data stay as they are
     # the views of an example are never torn apart
-    assert all(start % 2 == 0 for _, _, start, _ in featurize.plan(split, 5))
+    assert all(start % 2 == 0 for _, _, start, _ in featurize.pieces(split, 5))
     with pytest.raises(DataError, match="augment of s must be none for rows"):
         make_split("s", (flat(X), Y), (flat(X), Y), augment="flip", **SUBSET)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.datasets.cifar10 import Cifar10
-from ntkrun.maths import method as methods
 from ntkrun.maths import metrics
+from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.metrics import frobenius_error
@@ -75,9 +75,9 @@ def test_cifar10_small_reaches_the_prototype_in_little_memory(cifar_archive, tmp
 @pytest.mark.timeout(1200)
 def test_both_solvers_come_to_the_same_objective(cifar_archive, tmp_path):
     split = Cifar10(path=str(cifar_archive), n_train=3000, n_test=100).load()
-    method = methods.get("cntk_sketch")(2048)
+    method = METHODS.get("cntk_sketch")(2048)
     features = featurize.run(split, method, tmp_path, 512)
-    z, y = (torch.cat(part) for part in zip(*features.batches("train"), strict=True))
+    z, y = (torch.cat(part) for part in zip(*features.train.batches(), strict=True))
     y = metrics.targets(y, 10)
     equations, grid = NormalEquations(), [1e-6, 1e-5, 1e-4, 1e-3, 1e-2]
     equations.add(z, y)
@@ -86,7 +86,7 @@ def test_both_solvers_come_to_the_same_objective(cifar_archive, tmp_path):
         return float((fit.predict(z) - y).square().sum() / len(z) + fit.lam * fit.weight.square().sum())
 
     def batches():
-        return ((z, metrics.targets(y, 10)) for z, y in features.batches("train"))
+        return ((z, metrics.targets(y, 10)) for z, y in features.train.batches())
 
     streamed = Streamed(batches, 512).solve(grid, 1e-4, 300)
     for fit, exact in zip(streamed.fits, equations.path(grid), strict=True):

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.errors import DataError
 from ntkrun.report import page
 from ntkrun.report.charts import figures, pareto

@@ -13,7 +13,9 @@ from ntkrun.datasets.digits import Digits
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.solvers.kernel import KernelProblem
 from ntkrun.stages import featurize
+from ntkrun.stages.tasks import FeatureTask
 from ntkrun.store import atomic
 from ntkrun.store.shards import ShardStore, content_key, write_shard
 from tests.faults.plan import record
@@ -203,15 +205,15 @@ def test_damaged_manifest_is_not_believed(tmp_path):
 def test_interrupted_run_keeps_finished_shards(tmp_path, monkeypatch):
     whole = run(tmp_path / "whole")
     calls = []
-    real = featurize.Rows.__call__
+    real = FeatureTask.compute
 
-    def die_at_third(self, part, start, stop):
-        calls.append(part)
+    def die_at_third(self, piece):
+        calls.append(piece)
         if len(calls) == 4:  # the first is the warm-up
             raise KeyboardInterrupt
-        return real(self, part, start, stop)
+        return real(self, piece)
 
-    monkeypatch.setattr(featurize.Rows, "__call__", die_at_third)
+    monkeypatch.setattr(FeatureTask, "compute", die_at_third)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "cut")
     monkeypatch.undo()
@@ -223,7 +225,7 @@ def test_interrupted_run_keeps_finished_shards(tmp_path, monkeypatch):
     assert content(tmp_path / "cut") == content(tmp_path / "whole")
     assert {k: v for k, v in stamps(tmp_path / "cut").items() if k in before} == before
     assert not list((tmp_path / "cut").glob("*/.tmp-*"))
-    assert whole.names == resumed.names
+    assert whole.train.names == resumed.train.names
 
 
 def test_write_is_synced_then_renamed_then_the_folder_synced(tmp_path, monkeypatch):
@@ -252,13 +254,13 @@ def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch
 
 
 def test_kernel_shards_hold_the_lower_triangle_and_give_the_gram(tmp_path):
-    from ntkrun.stages.regress import _Kernel
-
     features = featurize.run(SPLIT, ExactCNTK(depth=2), tmp_path, 32)
     x = torch.cat([SPLIT.batch(p, 0, 1000, torch.float32) for p in ("train", "valid")])
     exact = ExactCNTK(depth=2).fit(x)
-    assert torch.allclose(_Kernel(features, 10).gram.float(), exact.kernel(x), rtol=1e-5)
-    test = torch.cat([k for k, _ in features.batches("test")])
+    assert torch.allclose(
+        KernelProblem(features.train, features.valid).gram.float(), exact.kernel(x), rtol=1e-5
+    )
+    test = torch.cat([k for k, _ in features.test.batches()])
     assert torch.allclose(test, exact.kernel(SPLIT.batch("test", 0, 1000, torch.float32), x), rtol=1e-5)
     assert featurize.run(SPLIT, ExactCNTK(depth=2), tmp_path, 32).reused == 5
 

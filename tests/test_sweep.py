@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from ntkrun import cli, sweep
+from ntkrun.cli import main as cli
+from ntkrun.store import sweep_folder as sweep
 from tests.faults.harness import mlflow_runs
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "depth=2", "baseline=none"]

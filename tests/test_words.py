@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from ntkrun import words
+from ntkrun.cli import words
+from ntkrun.cli.help import conf_dir
+from ntkrun.cli.launch import _checked
 from ntkrun.errors import ConfigError, NtkrunError
-from ntkrun.helptext import conf_dir
-from ntkrun.launch import _checked
 
 ODD = st.text(
     alphabet=st.one_of(

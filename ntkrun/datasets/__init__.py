@@ -1,23 +1,12 @@
-"""The data sets by name: one file here and one yaml in conf/dataset each."""
+"""Data sets: one file here per reader, one yaml in conf/dataset per data set."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ntkrun.registry import lookup
+from ntkrun.registry import Registry
 
 if TYPE_CHECKING:
     from ntkrun.datasets.base import DataSource
 
-DATASETS = {
-    "digits": ("ntkrun.datasets.digits", "Digits"),
-    "cifar10": ("ntkrun.datasets.cifar10", "Cifar10"),
-    "csv": ("ntkrun.datasets.csv", "Csv"),
-    "idx": ("ntkrun.datasets.idx", "Idx"),
-    "npz": ("ntkrun.datasets.npz", "Npz"),
-}
-
-
-def get(name: str) -> type[DataSource]:
-    """Return the class called `name` in the yaml files; ConfigError where there is none."""
-    return lookup("dataset", DATASETS, name)
+DATASETS: Registry[DataSource] = Registry("dataset", __name__)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from ntkrun import checks
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
 from ntkrun.maths.layout import LAYOUTS
-from ntkrun.paths import as_path
+from ntkrun.store.paths import as_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +35,8 @@ class DataSource:
         Where downloads are kept; None takes $NTKRUN_DATA_DIR, or else the cache folder of the system.
     """
 
+    name: ClassVar[str]
+
     n_train: int | None = None
     n_test: int | None = None
     valid_fraction: float = 0.2
@@ -51,7 +54,7 @@ class DataSource:
                 out += checks.integer(me, key, value, 4 if key == "n_train" else 1)
         out += checks.real(me, "valid_fraction", self.valid_fraction, 0, 0.9)
         out += checks.integer(me, "split_seed", self.split_seed, 0, 2**32 - 1)
-        out += checks.choice(me, "preprocess", self.preprocess, list(PREPROCESS))
+        out += checks.choice(me, "preprocess", self.preprocess, PREPROCESS.names)
         out += checks.choice(me, "augment", self.augment, ("none", "flip"))
         return out
 

@@ -12,7 +12,7 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
-from ntkrun.paths import as_path
+from ntkrun.store.paths import as_path
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD, ROWS = 3073, 10_000
@@ -33,6 +33,8 @@ class Cifar10(DataSource):
     mirrors : list of {url, hash}
         Tried in turn; hash is "md5:..." or "sha256:...".
     """
+
+    name = "cifar10"
 
     path: str | None = None
     mirrors: tuple[dict[str, str], ...] = ()

@@ -13,7 +13,7 @@ from ntkrun.datasets.inputs import few
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.datasets.table import read
 from ntkrun.errors import DataError, must_be
-from ntkrun.paths import as_path
+from ntkrun.store.paths import as_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +42,8 @@ class Csv(DataSource):
     source : str or None
         Where to get the file, for the message that it is not there.
     """
+
+    name = "csv"
 
     path: str | None = None
     target: str | None = None

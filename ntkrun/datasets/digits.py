@@ -14,6 +14,8 @@ from ntkrun.datasets.split import Split, make_split, stratified_order
 class Digits(DataSource):
     """1,797 images of digits (UCI optdigits test set), a fifth of them set aside as the test part."""
 
+    name = "digits"
+
     def load(self) -> Split:
         """Return the split; see DataSource."""
         from sklearn.datasets import load_digits

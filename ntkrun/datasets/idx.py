@@ -14,7 +14,7 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
-from ntkrun.paths import as_path
+from ntkrun.store.paths import as_path
 
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 LIMIT = 64 << 20  # bytes of one file; the largest of these sets has 47 MB
@@ -37,6 +37,8 @@ class Idx(DataSource):
     mirrors : list of {url, hash}
         One for each file.
     """
+
+    name = "idx"
 
     title: str = "mnist"
     path: str | None = None

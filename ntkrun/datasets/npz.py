@@ -18,7 +18,7 @@ from ntkrun.datasets.arrays import classes_of
 from ntkrun.datasets.base import ArraySource
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
-from ntkrun.paths import as_path
+from ntkrun.store.paths import as_path
 
 # RuntimeError: zipfile's for a method it does not know and for a member that is encrypted; TokenError and
 # SyntaxError: numpy's, which reads a header as Python's literals
@@ -40,6 +40,8 @@ class Npz(ArraySource):
     classes : int or None
         Number of classes; None takes the largest label of train plus one.
     """
+
+    name = "npz"
 
     path: str | None = None
     task: str = "classification"

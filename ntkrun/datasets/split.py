@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from enum import StrEnum
 
 import numpy as np
 import torch
@@ -11,15 +12,24 @@ from torch import Tensor
 
 from ntkrun.datasets.arrays import checked, labels_of, working_layout
 from ntkrun.datasets.inputs import Inputs
-from ntkrun.datasets.preprocess import PREPROCESS, Preprocess, prepared
+from ntkrun.datasets.preprocess import PREPROCESS
+from ntkrun.datasets.preprocess.base import Preprocess, prepared
 from ntkrun.errors import DataError, must_be
+
+
+class Role(StrEnum):
+    """Role of a part: fit, choose lambda, or score once."""
+
+    TRAIN = "train"
+    VALID = "valid"
+    TEST = "test"
 
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one role: inputs x (n, ...), labels y (n,), and how many views of each are rows of their own.
+    """Rows of one role: inputs x (n, ...) and labels y (n,); each input gives `views` consecutive rows.
 
-    With two views row 2 i is example i and row 2 i + 1 its mirror image.
+    With two views, row 2 i is input i and row 2 i + 1 is its mirror image.
     """
 
     x: np.ndarray
@@ -32,10 +42,21 @@ class Part:
     def rows(self, index: np.ndarray) -> np.ndarray:
         """Return the inputs of some rows."""
         x = self.x[index // self.views]
-        if self.views == 2:
-            mirrored = index % 2 == 1
-            x[mirrored] = x[mirrored, :, ::-1]
-        return x
+        return _mirrored(x, index % 2 == 1) if self.views == 2 else x
+
+    def labels(self, start: int, stop: int) -> np.ndarray:
+        """Return the labels of rows start..stop."""
+        return self.y[np.arange(start, min(stop, len(self))) // self.views]
+
+
+def views_of(x: np.ndarray, views: int) -> np.ndarray:
+    """Return the rows (views n, ...) of inputs x (n, ...); two views are the input and its mirror image."""
+    return _mirrored(np.repeat(x, 2, axis=0), np.arange(2 * len(x)) % 2 == 1) if views == 2 else x
+
+
+def _mirrored(x: np.ndarray, which: np.ndarray) -> np.ndarray:
+    x[which] = x[which, :, ::-1]
+    return x
 
 
 @dataclass(frozen=True)
@@ -50,7 +71,7 @@ class Split:
     classes : int or None
         Number of classes; None for regression.
     class_names : list of str
-    preprocess : Standardize, Contrast or ZCA
+    preprocess : Preprocess
         Fitted on train and valid together.
     sha256 : str
         Hash of everything above that determines numbers.
@@ -68,12 +89,16 @@ class Split:
     sha256: str
     inputs: Inputs
 
+    def part(self, role: Role) -> Part:
+        """Return the rows of a role."""
+        return {Role.TRAIN: self.train, Role.VALID: self.valid, Role.TEST: self.test}[role]
+
     def batch(
-        self, part: str, start: int, stop: int, dtype: torch.dtype, device: torch.device | str = "cpu"
+        self, role: Role, start: int, stop: int, dtype: torch.dtype, device: torch.device | str = "cpu"
     ) -> Tensor:
         """Return preprocessed rows start..stop of a part."""
-        here = getattr(self, part)
-        return self._prepared(here.rows(np.arange(start, min(stop, len(here)))), dtype, device)
+        part = self.part(role)
+        return self._prepared(part.rows(np.arange(start, min(stop, len(part)))), dtype, device)
 
     def sample(self, rows: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
         """Return at most `rows` preprocessed training rows, evenly spread over the train part."""
@@ -90,11 +115,6 @@ class Split:
 
     def _prepared(self, x: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
         return prepared(x, self.preprocess, dtype, device)
-
-    def labels(self, part: str) -> Tensor:
-        """Return the label of every row of a part."""
-        here = getattr(self, part)
-        return torch.from_numpy(np.repeat(here.y, here.views))
 
     @property
     def views(self) -> int:
@@ -169,19 +189,19 @@ def make_split(
     if augment == "flip" and x.ndim != 4:
         raise DataError(must_be("augment", name, "none for rows", augment, "Mirror images need images."))
     views = 2 if augment == "flip" else 1
-    prepared = PREPROCESS[preprocess](x, np.sort(order))
+    fitted = PREPROCESS.get(preprocess)(x, np.sort(order))
     parts = (
         Part(x[fit_rows], y[fit_rows], views),
         Part(x[valid_rows], y[valid_rows], views),
         Part(x_test[order_test], y_test[order_test], views),
     )
     digest = hashlib.sha256(repr((x.shape[1:], x.dtype.str, classes, preprocess, augment)).encode())
-    for array in (*(a for p in parts for a in (p.x, p.y)), *prepared.arrays()):
+    for array in (*(a for p in parts for a in (p.x, p.y)), *fitted.arrays()):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     names = class_names or [str(i) for i in range(classes or 0)]
     inputs = Inputs(input_shape, x.dtype, layout, columns)
-    return Split(name, *parts, classes, names, prepared, digest.hexdigest(), inputs)
+    return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs)
 
 
 def _count(name: str, key: str, wanted: int | None, have: int) -> int:

@@ -22,7 +22,12 @@ def score(prediction: Tensor, y: Tensor, classes: int | None) -> tuple[str, floa
 
 def per_example(prediction: Tensor, y: Tensor, views: int) -> tuple[Tensor, Tensor]:
     """Return predictions (n, k) averaged over the `views` rows of each example, and labels (n,)."""
-    return prediction.reshape(-1, views, prediction.shape[1]).mean(1), y[::views]
+    return averaged(prediction, views), y[::views]
+
+
+def averaged(prediction: Tensor, views: int) -> Tensor:
+    """Return predictions (n views, k) averaged over the `views` rows of each example, (n, k)."""
+    return prediction.reshape(-1, views, prediction.shape[1]).mean(1)
 
 
 def confusion(prediction: Tensor, y: Tensor, classes: int) -> Tensor:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ntkrun.report.collect import Line, Sheet
+from ntkrun.report.plot import pyplot
 
 COLORS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f3c8d", "#6b6b6b"]
 MARKS = "osD^vPX*"
@@ -24,11 +25,7 @@ STYLE: Any = {
 
 def figures(sheet: Sheet) -> list[tuple[str, str, Any]]:
     """Return (name, caption, figure) of every picture that the runs allow."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     score = sheet.metric
     makers: list[tuple[str, str, Callable[[Any, Sheet], Any]]] = [
         ("dim", f"{score} against feature dimension; bands: one standard deviation over seeds", against_dim),
@@ -47,9 +44,7 @@ def figures(sheet: Sheet) -> list[tuple[str, str, Any]]:
 
 def svg(figure: Any) -> str:
     """Return a figure as SVG text, the same for the same runs."""
-    from matplotlib import pyplot as plt
-
-    buffer = io.StringIO()
+    plt, buffer = pyplot(), io.StringIO()
     with plt.rc_context(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
     return buffer.getvalue()

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from ntkrun.errors import DataError, IntegrityError
-from ntkrun.stages.baseline import human
-from ntkrun.stages.track import flatten
-from ntkrun.store.runs import INCIDENTAL, Run, load, same_words, scan
-from ntkrun.sweep import outcomes
+from ntkrun.progress import human
+from ntkrun.store.runs import INCIDENTAL, LINKED, Run, flatten, load, same_words, scan
+from ntkrun.store.sweep_folder import outcomes
 
 log = logging.getLogger(__name__)
 
@@ -169,10 +168,9 @@ def description(run: Run) -> dict[str, Any]:
     """
     top = {k: v for k, v in run.config.items() if not isinstance(v, dict) and k not in INCIDENTAL}
     out: dict[str, Any] = {"method": run.result["method"], **top}
-    twins = {"n_components": "feature_dim", "random_state": "seed"}
     for section in ("method", "dataset", "solver"):
         for key, value in flatten(run.config.get(section, {})).items():
-            if key in INCIDENTAL or key == "name" or out.get(twins.get(key, key)) == value:
+            if key in INCIDENTAL or key == "name" or out.get(LINKED.get(key, key)) == value:
                 continue
             out[f"{section}.{key}"] = value
     if run.result.get("kind") == "kernel":

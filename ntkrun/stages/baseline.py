@@ -10,11 +10,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ntkrun.config import RunConfig
-from ntkrun.datasets.split import Split
-from ntkrun.maths.method.base import DTYPES, Method
+from ntkrun.datasets.split import Role, Split
+from ntkrun.executors.serial import Serial
+from ntkrun.maths.method.base import DTYPES
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.maths.metrics import frobenius_error
 from ntkrun.maths.ridge.path import solve_path
+from ntkrun.progress import human
+from ntkrun.solvers.base import Solver
 from ntkrun.stages import featurize, regress, score
+from ntkrun.store.features import Valid
 
 log = logging.getLogger(__name__)
 
@@ -34,18 +39,19 @@ class Exact:
     entries_per_s: float
 
 
-def run(config: RunConfig, split: Split, reference: Method, root: Path) -> Exact | None:
-    """Return the cost of `reference` (a kernel method) for baseline auto, exact or estimate; None for none.
+def run(
+    split: Split, reference: KernelMethod, root: Path, baseline: str, shard_rows: int, solver: Solver
+) -> Exact | None:
+    """Return the cost of an exact kernel for `baseline` auto, exact or estimate; None for none.
 
     It is measured on this machine's cores, in this process, whatever the executor.
     """
-    kind = config.baseline
-    if kind == "none":
+    if baseline == "none":
         return None
     rate = entries_per_second(split, reference)
     entries = split.n_train * (split.n_train + 1) // 2 + split.n_train * len(split.test)
     guess = entries / rate
-    if kind == "estimate" or (kind == "auto" and guess > QUICK_SECONDS):
+    if baseline == "estimate" or (baseline == "auto" and guess > QUICK_SECONDS):
         seconds = guess + solve_seconds(split.n_train)
         log.info(
             "baseline   %s, extrapolated: %.3g kernel entries at %.0f/s and a solve, %s",
@@ -58,37 +64,35 @@ def run(config: RunConfig, split: Split, reference: Method, root: Path) -> Exact
     log.info(
         "baseline   %s in full: %d kernel entries, about %s", type(reference).__name__, entries, human(guess)
     )
-    features = featurize.run(split, reference, root, config.shard_rows)
-    fit = regress.run_kernel(features, split.classes, config.solver)
-    scores = score.run(fit, features, split.classes)
+    features = featurize.run(split, reference, root, shard_rows)
+    fit = regress.run(features.train, features.valid, reference, solver, Serial())
+    scores = score.run(fit, features.test)
     seconds = features.seconds + fit.seconds + scores.seconds
     return Exact(seconds, "measured", scores.value, rate)
 
 
-def kernel_error(features: featurize.Features, split: Split, reference: Method, exact: Exact) -> float | None:
+def kernel_error(valid: Valid, split: Split, reference: KernelMethod, exact: Exact) -> float | None:
     """Return the relative Frobenius error of the features' kernel on a few held-out training rows.
 
-    ERROR_ROWS of them, fewer where the exact kernel is slow; None where not even four take ERROR_SECONDS.
+    ERROR_ROWS of them, fewer if the exact kernel is slow; None if not even four take ERROR_SECONDS.
     """
     affordable = int((2 * exact.entries_per_s * ERROR_SECONDS) ** 0.5)
     rows = min(ERROR_ROWS, affordable, len(split.valid))
     if rows < 4:
         return None
     taken: list[torch.Tensor] = []
-    for batch, _ in features.batches("valid"):
+    for batch, _ in valid.batches():
         taken.append(batch)
         if sum(map(len, taken)) >= rows:
             break
     z = torch.cat(taken)[:rows].to("cpu", torch.float64)
-    x = split.batch("valid", 0, rows, torch.float64)
-    kernel = reference.fit(x).kernel(x).to("cpu", torch.float64)
-    return float((z @ z.T - kernel).norm() / kernel.norm())
+    x = split.batch(Role.VALID, 0, rows, torch.float64)
+    return frobenius_error(z @ z.T, reference.kernel(x).to("cpu", torch.float64))
 
 
-def entries_per_second(split: Split, reference: Method) -> float:
+def entries_per_second(split: Split, reference: KernelMethod) -> float:
     """Time a block of distinct kernel entries between training rows, after one entry to warm up."""
     x = split.sample(64, DTYPES[reference.dtype])
-    reference.fit(x)
     reference.kernel(x[:1], x[:1])
     rng = np.random.default_rng(0)
     count, spent, block = 0, 0.0, 8
@@ -114,11 +118,3 @@ def solve_seconds(n: int) -> float:
     start = time.perf_counter()
     list(solve_path(gram, z[:, :10], [1.0]))
     return (time.perf_counter() - start) * (n / rows) ** 3
-
-
-def human(seconds: float) -> str:
-    """Return a duration in the unit that people would use."""
-    for unit, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.1f} s"

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths import metrics
-from ntkrun.stages.featurize import Features
 from ntkrun.stages.regress import Fit
+from ntkrun.store.features import Test
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +27,13 @@ class Scores:
     seconds: float
 
 
-def run(fit: Fit, features: Features, classes: int | None) -> Scores:
+def run(fit: Fit, test: Test) -> Scores:
     """Predict every test shard and score them together."""
     start = time.perf_counter()
-    pairs = [(fit.predictor.predict(z), y) for z, y in features.batches("test")]
+    pairs = [(fit.predictor.predict(z), y) for z, y in test.batches()]
     rows, labels = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))
-    prediction, labels = metrics.per_example(rows, labels, features.views)
-    metric, value = metrics.score(prediction, labels, classes)
+    prediction, labels = metrics.per_example(rows, labels, test.views)
+    metric, value = metrics.score(prediction, labels, fit.classes)
     seconds = time.perf_counter() - start
     log.info("score      test %s %.4f", metric, value)
     return Scores(metric, value, prediction, labels, seconds)

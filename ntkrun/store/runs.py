@@ -19,6 +19,8 @@ from ntkrun.errors import DataError, IntegrityError
 
 log = logging.getLogger(__name__)
 
+# arguments of a method that are typed as a key of another name
+LINKED = {"n_components": "feature_dim", "random_state": "seed"}
 # keys that do not change a result: where things lie, who is told, how the run was started
 INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor")
 
@@ -147,3 +149,33 @@ def finished_like(root: Path, config: dict[str, Any], facts: dict[str, Any]) -> 
         and same_words(run.config, ("path",)) == wanted
     ]
     return max(same, key=lambda run: when(run.status, "finished"), default=None)
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {"method.degree": 2, ...} for a nested configuration."""
+    out: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            out |= flatten(value, f"{prefix}{key}.")
+        else:
+            out[prefix + key] = value
+    return out
+
+
+def parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a flat configuration, without a group's key that repeats one from the top.
+
+    Otherwise every comparison would show `feature_dim` and `method.n_components` beside each other.
+    """
+    shown = {}
+    for name, value in flatten(config).items():
+        key = name.rpartition(".")[2]
+        top = LINKED.get(key, key)
+        if "." not in name or top not in config or config[top] != value:
+            shown[name] = value
+    return shown
+
+
+def as_key(text: str, other: str = "_") -> str:
+    """Return text as a key of MLflow, with `other` in place of characters that it does not allow."""
+    return "".join(c if c.isalnum() or c in "_-./ " else other for c in text)

@@ -15,6 +15,7 @@ import io
 import json
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +47,11 @@ class Receipt:
     sha256: str
     bytes: int
     seconds: float
+
+    @property
+    def rows(self) -> int:
+        """Rows of the shard."""
+        return self.stop - self.start
 
 
 class ShardStore:
@@ -128,7 +134,7 @@ class ShardStore:
         self.receipts[receipt.name] = receipt
         self._write_manifest()
 
-    def only(self, names: list[str]) -> ShardStore:
+    def only(self, names: Sequence[str]) -> ShardStore:
         """Return the same store knowing no more than some of its shards."""
         out = copy.copy(self)
         out.receipts = {name: self.receipts[name] for name in names}

@@ -1,20 +1,12 @@
-"""Experiments about the mathematics itself: what the theorems promise, as measured curves.
-
-A study takes real data and returns series; drawing, slopes and tracking are shared. `experiment=theorem_1`
-.. `theorem_4` start them.
-"""
+"""Studies measure what a theorem promises: one file per theorem, started by experiment=theorem_1 .. 4."""
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from ntkrun.registry import Registry
 
 if TYPE_CHECKING:
     from ntkrun.studies.base import Study
 
-STUDIES = ("theorem_1", "theorem_2", "theorem_3", "theorem_4")
-
-
-def get(name: str) -> Study:
-    """Return the study called `name`; a function from (split, study_size) to series."""
-    return import_module(f"ntkrun.studies.{name}").run
+STUDIES: Registry[Study] = Registry("study", __name__)

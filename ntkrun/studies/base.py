@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun import machine
 from ntkrun.datasets.split import Split
 from ntkrun.maths.method.base import Method
 from ntkrun.maths.metrics import frobenius_error
+from ntkrun.report.plot import pyplot
+from ntkrun.store.atomic import write_json
+from ntkrun.store.runs import as_key
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -55,7 +63,36 @@ class Size:
         return out
 
 
-Study = Callable[[Split, Size], list[Series]]
+class Study(ABC):
+    """An experiment about the mathematics on real data."""
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def run(self, split: Split, size: Size) -> list[Series]:
+        """Return the measured curves."""
+
+
+def measure(study: Study, split: Split, size: Size, folder: Path) -> dict[str, Any]:
+    """Do a study, write its curves and their picture into `folder`, and return the result of the run."""
+    start, name = time.perf_counter(), study.name
+    series = study.run(split, size)
+    write_json(folder / "study.json", [asdict(s) for s in series])
+    draw(series, f"{name} on {split.name}", folder / "figures" / f"{name}.png")
+    result: dict[str, Any] = {
+        "run_name": f"{name} {split.name}",
+        "dataset": split.name,
+        "method": name,
+        "n_train": split.n_train,
+        "n_test": len(split.test.y),
+        "time/wall_s": time.perf_counter() - start,
+        "memory/peak_rss_mb": machine.peak_rss_mb(),
+    }
+    for s in series:
+        promise = f" (promised {s.expected:+.1f})" if s.expected is not None else ""
+        log.info("study      %s, %s: slope %+.2f%s", s.panel, s.label, s.slope, promise)
+        result["slope/" + as_key(f"{s.panel} {s.label}", "").replace(" ", "_")] = s.slope
+    return result
 
 
 def sample(split: Split, rows: int) -> Tensor:
@@ -102,11 +139,7 @@ def best_time(function: Callable[[], Any], trials: int) -> list[float]:
 
 def draw(series: list[Series], title: str, path: Path) -> None:
     """Write a picture with one panel for each group: medians, the range of trials, measured slopes."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
-
+    plt = pyplot()
     panels = list(dict.fromkeys(s.panel for s in series))
     figure, grid = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.4), dpi=120, squeeze=False)
     for axes, panel in zip(grid[0], panels, strict=True):
@@ -127,8 +160,3 @@ def draw(series: list[Series], title: str, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path)
     plt.close(figure)
-
-
-def as_record(series: list[Series]) -> list[dict[str, Any]]:
-    """Return plain dictionaries for study.json."""
-    return [asdict(s) for s in series]

@@ -1,4 +1,4 @@
-"""Theorem 1 (NTK sketch): the error falls with the dimension; the cost is linear in the non-zeros."""
+"""Study of theorem 1."""
 
 from __future__ import annotations
 
@@ -9,36 +9,43 @@ import scipy.sparse as sp
 from torch import Tensor
 
 from ntkrun.datasets.split import Split
-from ntkrun.maths.kernel.polynomial import duals
+from ntkrun.maths.dual.polynomial import duals
 from ntkrun.maths.kernel.rows import ntk
 from ntkrun.maths.method.ntk_sketch import NTKSketch
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.osnap import OSNAP
-from ntkrun.studies.base import Series, Size, best_time, error_curves, sample
+from ntkrun.studies.base import Series, Size, Study, best_time, error_curves, sample
 
 DEPTH, DEGREE = 2, 4
 
 
-def run(split: Split, size: Size) -> list[Series]:
-    """Return error against feature_dim, for the polynomial kernel and the exact one, and time against nnz.
+class Theorem1(Study):
+    """Theorem 1 (NTK sketch): the error falls with the dimension; the cost is linear in the non-zeros."""
 
-    A sketch of fixed degree estimates the polynomial kernel; to the exact one the misfit of the polynomial
-    stays, which is why the paper's degree grows as eps falls.
-    """
-    x = sample(split, size.rows).flatten(1)
-    truths: dict[str, tuple[Tensor, float | None]] = {
-        f"polynomial kernel, degree {DEGREE}": (ntk(x, x, DEPTH, duals("fitted", DEGREE, DEPTH)), -0.5),
-        "exact NTK": (ntk(x, x, DEPTH), None),
-    }
+    name = "theorem_1"
 
-    def make(m: int, seed: int) -> NTKSketch:
-        # the inner dimension grows with the outer one, as in the theorem
-        inner = m // (2 * DEGREE + 4) - 1
-        return NTKSketch(m, depth=DEPTH, degree=DEGREE, sketch_dim=inner, random_state=seed, dtype="float64")
+    def run(self, split: Split, size: Size) -> list[Series]:
+        """Return the error to the polynomial and the exact kernel against feature_dim, and time against nnz.
 
-    dims = size.dims(1024)
-    curves = error_curves("error of ntk_sketch", "feature_dim", make, x, truths, dims, size.trials)
-    return [*curves, _time_against_nonzeros(size)]
+        A sketch of fixed degree estimates the polynomial kernel. The misfit of the polynomial to the exact
+        kernel stays, which is why the paper's degree grows as eps falls.
+        """
+        x = sample(split, size.rows).flatten(1)
+        truths: dict[str, tuple[Tensor, float | None]] = {
+            f"polynomial kernel, degree {DEGREE}": (ntk(x, x, DEPTH, duals("fitted", DEGREE, DEPTH)), -0.5),
+            "exact NTK": (ntk(x, x, DEPTH), None),
+        }
+
+        def make(m: int, seed: int) -> NTKSketch:
+            # the inner dimension grows with the outer one, as in the theorem
+            inner = m // (2 * DEGREE + 4) - 1
+            return NTKSketch(
+                m, depth=DEPTH, degree=DEGREE, sketch_dim=inner, random_state=seed, dtype="float64"
+            )
+
+        dims = size.dims(1024)
+        curves = error_curves("error of ntk_sketch", "feature_dim", make, x, truths, dims, size.trials)
+        return [*curves, _time_against_nonzeros(size)]
 
 
 def _time_against_nonzeros(size: Size) -> Series:

@@ -1,4 +1,4 @@
-"""Theorem 4 (CNTK sketch): the error falls with the dimension; the cost is linear in the pixels."""
+"""Study of theorem 4."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ import torch
 import torch.nn.functional as F
 
 from ntkrun.datasets.split import Split
-from ntkrun.maths.kernel.cntk import CNTK
-from ntkrun.maths.kernel.polynomial import duals
+from ntkrun.maths.dual.polynomial import duals
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
-from ntkrun.studies.base import Series, Size, best_time, error_curves, sample
+from ntkrun.maths.network.exact.cntk import CNTK
+from ntkrun.studies.base import Series, Size, Study, best_time, error_curves, sample
 
 DEPTH, DEGREE = 3, 4
 
 
-def run(split: Split, size: Size) -> list[Series]:
-    """Return error against the dimension inside (feature_dim beside it) and time against pixels."""
-    x = resized(sample(split, size.rows), 12)
-    polynomials = duals("fitted", DEGREE, DEPTH)
-    truths: dict[str, tuple[torch.Tensor, float | None]] = {
-        f"polynomial kernel, degree {DEGREE}": (CNTK(DEPTH, duals=polynomials)(x), -0.5),
-        "exact CNTK": (CNTK(DEPTH)(x), None),
-    }
+class Theorem4(Study):
+    """Theorem 4 (CNTK sketch): the error falls with the dimension; the cost is linear in the pixels."""
 
-    def make(m: int, seed: int) -> CNTKSketch:
-        return CNTKSketch(
-            m,
-            depth=DEPTH,
-            degree=DEGREE,
-            sketch_dim=m // 32,
-            layout="channels_last",
-            random_state=seed,
-            dtype="float64",
-        )
+    name = "theorem_4"
 
-    panel, dims = "error of cntk_sketch, 12 x 12 images", size.dims(1024)
-    curves = error_curves(panel, "feature_dim (32 x sketch_dim)", make, x, truths, dims, size.trials)
-    return [*curves, _time_against_pixels(split, size)]
+    def run(self, split: Split, size: Size) -> list[Series]:
+        """Return error against the dimension inside (feature_dim beside it) and time against pixels."""
+        x = resized(sample(split, size.rows), 12)
+        polynomials = duals("fitted", DEGREE, DEPTH)
+        truths: dict[str, tuple[torch.Tensor, float | None]] = {
+            f"polynomial kernel, degree {DEGREE}": (CNTK(DEPTH, duals=polynomials)(x), -0.5),
+            "exact CNTK": (CNTK(DEPTH)(x), None),
+        }
+
+        def make(m: int, seed: int) -> CNTKSketch:
+            return CNTKSketch(
+                m,
+                depth=DEPTH,
+                degree=DEGREE,
+                sketch_dim=m // 32,
+                layout="channels_last",
+                random_state=seed,
+                dtype="float64",
+            )
+
+        panel, dims = "error of cntk_sketch, 12 x 12 images", size.dims(1024)
+        curves = error_curves(panel, "feature_dim (32 x sketch_dim)", make, x, truths, dims, size.trials)
+        return [*curves, _time_against_pixels(split, size)]
 
 
 def _time_against_pixels(split: Split, size: Size) -> Series:

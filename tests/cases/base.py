@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.errors import NtkrunError
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -104,7 +104,7 @@ def answering(code, body=b"<p>no"):
 
 
 def read_only(stage):
-    stage.monkeypatch.setattr("ntkrun.store.database.writable", lambda path: path.suffix != ".db")
+    stage.monkeypatch.setattr("ntkrun.tracking.database.writable", lambda path: path.suffix != ".db")
     store_of(another_application)(stage)
 
 
@@ -115,7 +115,7 @@ def locked(stage):
     connect = sqlite3.connect
     # half a second in place of twenty
     stage.monkeypatch.setattr(
-        "ntkrun.store.database.sqlite3.connect",
+        "ntkrun.tracking.database.sqlite3.connect",
         lambda *words, timeout, **more: connect(*words, timeout=timeout / 40, **more),
     )
 

@@ -14,7 +14,7 @@ from ntkrun import (
     RandomPatches,
 )
 from ntkrun.datasets.inputs import Inputs
-from ntkrun.datasets.preprocess import Standardize
+from ntkrun.datasets.preprocess.standardize import Standardize
 from ntkrun.maths.ridge.normal import Linear
 from ntkrun.model import Model
 from tests.cases.base import DIGITS, Case, rows
@@ -83,7 +83,7 @@ def older_model(stage):
     linear = Linear(torch.ones(64, 2).double(), torch.zeros(2).double(), 1.0)
     plain = Standardize(x, np.arange(60))
     inputs = Inputs((3, 8, 2), x.dtype, None, None)
-    model = Model("cntk_sketch", method, plain, linear, x[:1], 1, ["a", "b"], inputs)
+    model = Model(method, plain, linear, x[:1], 1, ["a", "b"], inputs)
     model.save(stage.here / "model")
     record = json.loads((stage.here / "model" / "model.json").read_text())
     del record["method"]["layout"], record["inputs"]

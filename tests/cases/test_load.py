@@ -50,7 +50,8 @@ def fits_beside_busy_loops(stage):
 
 def threads_of_the_command_line(stage):
     code = (
-        "import os, sys; from ntkrun.cli import main; main(['--version']); assert 'torch' not in sys.modules;"
+        "import os, sys; from ntkrun.cli.main import main; main(['--version'])\n"
+        "assert 'torch' not in sys.modules\n"
         "print(os.environ.get('GOMP_SPINCOUNT'))"
     )
     assert python(code)[-1] == "10000"

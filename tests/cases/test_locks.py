@@ -73,7 +73,7 @@ def another_host(stage):
 
 def sqlite_without_locks(stage):
     script = (
-        "from pathlib import Path; from ntkrun.store.database import check; "
+        "from pathlib import Path; from ntkrun.tracking.database import check; "
         "print(check(Path('{}').absolute()).error())"
     )
     sqlite3.connect(stage.here / "old.db").execute("create table experiments (a)").connection.close()
@@ -112,9 +112,9 @@ def waits(stage):
             got.append(time.monotonic())
 
     stage.monkeypatch.setattr(lock, "PATIENCE", 0.2)
-    from ntkrun.launch import start_logging
+    from ntkrun.log import to_terminal
 
-    start_logging()
+    to_terminal()
     with lock.held(path, "output_dir"):
         other = threading.Thread(target=second)
         other.start()

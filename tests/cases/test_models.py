@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.model import Model
 from tests.cases.base import SHARED, Case, rows
 

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from ntkrun import sweep
+from ntkrun.store import sweep_folder as sweep
 from tests.cases.base import Case, rows
 from tests.cases.test_sweeps import MEMORY, ROWS, nothing_left, sweep_folder, table
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ntkrun.errors import MachineError
-from ntkrun.store import database
+from ntkrun.tracking import database
 from tests.cases.base import TABLE, Case, rows
 from tests.cases.store import fresh
 
@@ -128,7 +128,7 @@ def unpublished_copy(stage):
     words = [*OK.split(), "-m", "solver.lambda_count=4", "tracking.uri=sqlite:///{here}/a/own.db"]
     fresh(a / "own.db")
     with stage.monkeypatch.context() as patch:
-        patch.setattr("ntkrun.stages.track.publish", fail)
+        patch.setattr("ntkrun.tracking.publish.publish", fail)
         assert stage.ntkrun([*words, f"output_dir={a}"]) == 0
     before = state(a)
     shutil.copytree(a, b)
@@ -143,8 +143,8 @@ def unpublished_copy(stage):
 
 
 def fail(*_):
-    from ntkrun.stages.causes import Unpublished
-    from ntkrun.store.database import Cause
+    from ntkrun.tracking.causes import Unpublished
+    from ntkrun.tracking.database import Cause
 
     raise Unpublished(Cause(MachineError, "planted", ""))
 

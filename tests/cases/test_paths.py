@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from ntkrun import cli
-from ntkrun.paths import absolute_url
+from ntkrun.cli import main as cli
+from ntkrun.store.paths import absolute_url
 from tests.cases.base import TABLE, Case, rows
 from tests.cases.test_folders import MEMORY, OK, nothing_made
 
@@ -33,7 +33,7 @@ def tracked(name):
     def check(stage):
         from mlflow.tracking import MlflowClient
 
-        from ntkrun.paths import sqlite_url
+        from ntkrun.store.paths import sqlite_url
 
         out = stage.here / name
         assert {"features", "mlartifacts", "mlflow.db", "runs"} <= {p.name for p in out.iterdir()}

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from ntkrun import sweep
 from ntkrun.errors import MachineError
+from ntkrun.store import sweep_folder as sweep
 from tests.cases.base import TABLE, Case, rows
 
 MEMORY = "tracking.uri=sqlite:///:memory: "

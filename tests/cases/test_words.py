@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.errors import ConfigError, MachineError
 from ntkrun.maths.method.base import torch_device
 from ntkrun.maths.method.cntk_sketch import CNTKSketch

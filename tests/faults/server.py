@@ -42,7 +42,7 @@ def warm() -> None:
 
 def child(request: dict, answer: int) -> None:
     """Do one run in this forked process and leave it."""
-    from ntkrun import cli
+    from ntkrun.cli import main as cli
 
     for stream, key in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(request[key], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)

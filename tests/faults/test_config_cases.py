@@ -2,7 +2,7 @@
 
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from ntkrun.datasets.digits import Digits
 from tests.faults.plan import record
 

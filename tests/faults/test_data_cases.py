@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from tests.faults.plan import record
 
 RNG = np.random.default_rng(1)

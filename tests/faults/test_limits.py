@@ -40,7 +40,7 @@ def test_ten_thousand_shards_are_looked_at_in_seconds(tmp_path, monkeypatch):
 
 MANY = """
 import json, os, psutil, sys
-from ntkrun import cli
+from ntkrun.cli import main as cli
 me, seen = psutil.Process(), []
 for seed in range(int(sys.argv[1])):
     assert cli.main([*sys.argv[2:], f"seed={seed}"]) == 0

@@ -6,14 +6,15 @@ import torch
 
 from ntkrun.datasets.cifar10 import Cifar10
 from ntkrun.datasets.split import make_split
-from ntkrun.maths import method as methods
+from ntkrun.executors.serial import Serial
+from ntkrun.maths.method import METHODS
 from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import featurize, regress, score
-from ntkrun.stages.solver import Ridge
 from tests.faults.plan import record
 
 RNG = np.random.default_rng(4)
-FAST = [n for n in sorted(methods.METHODS) if not n.startswith(("exact", "cntk_nystrom"))]
+FAST = [n for n in METHODS.names if not n.startswith(("exact", "cntk_nystrom"))]
 SUBSET = {"n_train": None, "n_test": None, "valid_fraction": 0.25, "split_seed": 0, "classes": 2}
 
 
@@ -25,12 +26,13 @@ def images(n):
 def through(name, train, test, folder, **options):
     """Return all features, the validation scores and the test score of a whole fit."""
     split = make_split("numbers", train, test, **{**SUBSET, **options})
-    cls = methods.get(name)
+    cls = METHODS.get(name)
     method = cls(**({"n_components": 640} if "n_components" in cls().get_params() else {}))
     features = featurize.run(split, method, folder, 32)
-    fit = regress.run(features, 2, Ridge(lambda_count=5))
-    z = torch.cat([z for z, _ in features.batches("train", "valid", "test")])
-    return z, fit.valid_scores, score.run(fit, features, 2).value
+    fit = regress.run(features.train, features.valid, method, Ridge(lambda_count=5), Serial())
+    parts = (features.train, features.valid, features.test)
+    z = torch.cat([z for part in parts for z, _ in part.batches()])
+    return z, fit.valid_scores, score.run(fit, features.test).value
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e30])
@@ -79,23 +81,28 @@ def test_singular_sums_have_finite_solutions_along_the_whole_path(rank):
             assert torch.allclose(primal.predict(z), dual.predict(z @ z.T), atol=1e-4)
 
 
-class Halved(featurize.Features):
-    """The same features as they would come back from float16 files."""
+def halved(part):
+    """Return the same shards as if they came back from float16 files."""
 
-    def batches(self, *parts):
-        for z, y in super().batches(*parts):
-            yield z.to(torch.float16).to(z.dtype), y
+    class Halved(type(part)):
+        def batches(self):
+            for z, y in super().batches():
+                yield z.to(torch.float16).to(z.dtype), y
+
+    return Halved(**vars(part))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["cntk_sketch", "cntk_nystrom", "ntk_sketch"])
 def test_what_float16_storage_would_do(name, cifar_archive, tmp_path):
     split = Cifar10(path=str(cifar_archive), n_train=5000, n_test=2000).load()
-    full = featurize.run(split, methods.get(name)(4096), tmp_path, 512)
+    method = METHODS.get(name)(4096)
+    full = featurize.run(split, method, tmp_path, 512)
     scores = []
-    for features in (full, Halved(**vars(full))):
-        fit = regress.run(features, 10, Ridge())
-        scores.append((score.run(fit, features, 10).value, fit.relative[fit.best]))
+    for change in (lambda part: part, halved):
+        train, valid, test = map(change, (full.train, full.valid, full.test))
+        fit = regress.run(train, valid, method, Ridge(), Serial())
+        scores.append((score.run(fit, test).value, fit.relative[fit.best]))
     (single, lam), (half, lam_half) = scores
     assert abs(single - half) < 0.01
     record(

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ntkrun import cli
+from ntkrun.cli import main as cli
 from tests.faults import harness
 from tests.faults.plan import record
 

@@ -12,9 +12,10 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
-from ntkrun import cli
-from ntkrun import executor as executors
-from ntkrun.redact import redacted
+from ntkrun.cli import main as cli
+from ntkrun.executors import EXECUTORS
+from ntkrun.executors.base import Call
+from ntkrun.log import redacted
 from ntkrun.store import atomic
 from tests.faults.plan import record
 
@@ -99,7 +100,7 @@ def hook(event, arguments):
     if event in ("pickle.find_class", "subprocess.Popen", "os.system", "socket.connect", "os.exec"):
         seen.append((event, str(arguments)[:200]))
 sys.addaudithook(hook)
-from ntkrun import cli
+from ntkrun.cli import main as cli
 code = cli.main({words!r})
 print("EVENTS", seen)
 sys.exit(code)
@@ -207,8 +208,8 @@ def test_versions_have_floors():
 def test_a_dask_cluster_of_its_own_listens_on_this_machine_only():
     me = psutil.Process()
     before = {c.laddr for c in me.net_connections("tcp")}
-    with executors.get("dask")(workers=1) as workers:
-        assert list(workers.run(len, [("abc",)])) == [(0, 3)]
+    with EXECUTORS.get("dask")(workers=1) as workers:
+        assert list(workers.run(len, [Call("abc", ("abc",))])) == [(0, 3)]
         there = [me, *me.children(recursive=True)]
         heard = [c for p in there for c in p.net_connections("tcp") if c.status == psutil.CONN_LISTEN]
         places = [c.laddr.ip for c in heard if c.laddr not in before]

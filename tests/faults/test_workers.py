@@ -99,14 +99,15 @@ import ctypes, os, sys
 from pathlib import Path
 sys.path.insert(0, {str(tmp_path)!r})
 from poison import poison
-from ntkrun import executor
+from ntkrun.executors import EXECUTORS
+from ntkrun.executors.base import Call
 from ntkrun.errors import MachineError
 if __name__ == "__main__":
-    workers = executor.get({name!r})(workers=2)
+    workers = EXECUTORS.get({name!r})(workers=2)
     workers.folder = Path({str(tmp_path)!r})
     try:
         with workers:
-            for number, result in workers.run(poison, [("good", 0), ("bad", 1)]):
+            for number, result in workers.run(poison, [Call("good", ("good", 0)), Call("bad", ("bad", 1))]):
                 print("done", number)
     except MachineError as error:
         print(error)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from ntkrun.maths.layer.exact import ExactConv, ExactHead, ExactRelu
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.method.ntk_sketch import NTKSketch
+from ntkrun.maths.network.exact.features import ExactConv, ExactHead, ExactRelu
 
 RNG = np.random.default_rng(5)
 

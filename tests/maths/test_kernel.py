@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from ntkrun.maths.kernel.arccos import kappa0, kappa1, maclaurin
-from ntkrun.maths.kernel.cntk import CNTK
-from ntkrun.maths.kernel.dual import dual
-from ntkrun.maths.kernel.layered import LayeredCNTK
-from ntkrun.maths.kernel.polynomial import coefficients, fitted, smallest_correlation, taylor
+from ntkrun.maths.dual.activation import dual
+from ntkrun.maths.dual.arccos import kappa0, kappa1, maclaurin
+from ntkrun.maths.dual.polynomial import coefficients, fitted, smallest_correlation, taylor
+from ntkrun.maths.network.exact.cntk import CNTK
+from ntkrun.maths.network.exact.layered import LayeredCNTK
 from tests import oracles
 
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 from ntkrun.errors import ConfigError, DataError
-from ntkrun.maths.kernel.arccos import kappa0, kappa1
-from ntkrun.maths.kernel.dual import GaussDual, ReluDual
-from ntkrun.maths.kernel.layered import LayeredCNTK
-from ntkrun.maths.layer import network
-from ntkrun.maths.layer.landmarks import choose, nystrom
+from ntkrun.maths.dual.activation import GaussDual, ReluDual
+from ntkrun.maths.dual.arccos import kappa0, kappa1
 from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
 from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.network import layers as network
+from ntkrun.maths.network.exact.layered import LayeredCNTK
+from ntkrun.maths.network.nystrom.landmarks import choose, nystrom
 from tests import oracles
 
 RNG = np.random.default_rng(11)

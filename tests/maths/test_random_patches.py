@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from ntkrun.errors import ConfigError, DataError
-from ntkrun.maths.layer import threshold
 from ntkrun.maths.method.random_patches import RandomPatches
+from ntkrun.maths.network.nystrom import threshold
 
 RNG = np.random.default_rng(5)
 X = RNG.normal(size=(3, 8, 7, 2)) + RNG.normal(size=(3, 1, 1, 2))

@@ -7,8 +7,8 @@ import pytest
 import scipy.stats
 import torch
 
-from ntkrun.maths.kernel.arccos import kappa1
-from ntkrun.maths.kernel.polynomial import duals, tail
+from ntkrun.maths.dual.arccos import kappa1
+from ntkrun.maths.dual.polynomial import duals, tail
 from ntkrun.maths.kernel.rows import median_distance, ntk, ntk_polynomial, rbf, unit
 from ntkrun.maths.method.exact_ntk import ExactNTK
 from ntkrun.maths.method.grad_rf import GradientFeatures

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import torch
 
-from ntkrun.maths.layer.conv import Conv, InputConv, cosine_filters, patch_sum
-from ntkrun.maths.layer.pair import Pair
-from ntkrun.maths.layer.relu import Relu, Spread
+from ntkrun.maths.network.sketched.conv import Conv, InputConv, cosine_filters, patch_sum
+from ntkrun.maths.network.sketched.pair import Pair
+from ntkrun.maths.network.sketched.relu import Relu, Spread
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.count_sketch import CountSketch
 from ntkrun.maths.sketch.poly_sketch import PolySketch

@@ -1,1 +1,1 @@
-"""Closed forms of kernels, and polynomials that stand for them."""
+"""Closed forms of kernels of rows."""

@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntkrun.maths.kernel.arccos import kappa0, kappa1
-from ntkrun.maths.kernel.polynomial import Activation, fit
+from ntkrun.maths.dual.arccos import kappa0, kappa1
+from ntkrun.maths.dual.polynomial import Activation, fit
 
 Duals = tuple[tuple[Activation, Activation], ...]
 

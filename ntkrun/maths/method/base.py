@@ -1,10 +1,11 @@
-"""What every method has in common: scikit-learn's three verbs, batches, devices, shape checks."""
+"""What every method has in common: parameters, checks of inputs, and scikit-learn's three verbs."""
 
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import scipy.sparse as sp
@@ -15,28 +16,41 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
-from ntkrun.maths.rng import HIGHEST, Stream, resolved, seed_problems
-from ntkrun.maths.sketch.count_sketch import CountSketch
+from ntkrun.maths.ridge.normal import KernelPredictor, Linear
+from ntkrun.maths.rng import HIGHEST, resolved, seed_problems
 
-# Working set of one batch. Large enough for full matrix products, small enough for the last-level cache:
-# measured on 32x32 images, 4 to 8 images of it are fastest and 16 are 10 % slower.
+# Working set of one batch: large enough for full matrix products, small enough for the last-level cache.
+# Measured on 32x32 images: 4 to 8 images of it are fastest and 16 are 10 % slower.
 BATCH_BYTES = 48 << 20
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
+P = TypeVar("P", covariant=True)
 
-class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+
+class Solves(Protocol[P]):
+    """A solver of ridge regression for features (primal) and for kernel values (dual)."""
+
+    @property
+    def primal(self) -> P:
+        """How it solves for features."""
+
+    @property
+    def dual(self) -> P:
+        """How it solves for kernel values."""
+
+
+class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of all methods: a constructor that stores, `fit` that draws, `transform` that is pure.
 
-    A subclass sets `kind` ("features" or "kernel"), bumps `version` whenever its numbers change (it is
-    part of the cache key) and implements `problems`, `_draw`, `_features`, `kernel` and `bytes_per_row`.
-    `_draw` takes its randomness from `seed_`: `fit` sets it to `random_state`, or to a number that a
-    `random_state` of None or a RandomState gives.
+    A method is a FeatureMethod or a KernelMethod. It has the `name` under which its yaml stands, and a
+    `version` that is part of the cache key: raise it whenever the numbers change.
     """
 
-    kind = "features"
-    version = 1
-    # whether rows may come as a scipy matrix; they are made dense a batch at a time
-    sparse = False
+    name: ClassVar[str]
+    version: ClassVar[int] = 1
+    predictor: ClassVar[type[Linear] | type[KernelPredictor]]
+    # whether rows may come as a scipy matrix; they are made dense one batch at a time
+    sparse: ClassVar[bool] = False
 
     # The device does not enter the features' identity: it does not change what is drawn.
     device: str = "cpu"
@@ -68,7 +82,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             raise ConfigError(" ".join(found))
 
     def parameters(self) -> dict[str, Any]:
-        """Return the constructor's arguments but for the device."""
+        """Return the constructor's arguments except the device."""
         return {k: v for k, v in self.get_params(deep=False).items() if k != "device"}
 
     def identity(self) -> dict[str, Any]:
@@ -79,10 +93,16 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         """Return the tensors that `fit` took from the inputs, so that features of two fits never mix."""
         return []
 
+    def for_data(self, shape: Sequence[int]) -> Method:
+        """Return the method for rows of a data set, which are shaped `shape`; images are channels-last.
+
+        Raises DataError if the method cannot take them.
+        """
+        return self
+
     def fit(self, X: Any, y: Any = None) -> Method:
         """Draw all randomness for data shaped like X; labels are never used.
 
-        A method that looks at its inputs takes `sample_rows` of them, evenly spread; a kernel keeps them all.
         Raises ConfigError for a bad parameter and DataError for a shape that does not fit.
         """
         if found := self.problems():
@@ -90,23 +110,11 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         self.seed_ = resolved(getattr(self, "random_state", 0))
         X = self._checked(X, reset=True)
         self.input_shape_ = tuple(self._tensor(X[:1]).shape[1:])
-        self._fold = None
-        if self.kind == "kernel":
-            self.X_fit_ = self._tensor(X)
-        elif 0 < self._asked < self.fewest:
-            stream = Stream(self.seed_).child("fold")
-            fold = CountSketch(self.fewest, self._asked, stream, DTYPES[self.dtype])
-            self._fold = fold.to(torch_device(self.device))
-        n = X.shape[0]
-        rows = min(self.sample_rows, n)
-        self._draw(X[[i * n // rows for i in range(rows)]] if rows < n else X)
+        self._fit(X)
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the features (n, feature_dim) of X; a tensor in gives a tensor out, else an array.
-
-        For an exact kernel they are its values (n, rows of fit).
-        """
+        """Return the features (n, columns) of X, or kernel values; a tensor for a tensor, else an array."""
         check_is_fitted(self, "input_shape_")
         X = self._checked(X, reset=False)
         rows, parts = self.batch_rows, []
@@ -114,13 +122,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
             for start in range(0, X.shape[0], rows):
                 batch = self._tensor(X[start : start + rows])
                 if tuple(batch.shape[1:]) != self.input_shape_:
-                    raise DataError(
-                        must_be(
-                            "X", type(self).__name__, f"of shape (n, {self.input_shape_})", tuple(batch.shape)
-                        )
-                    )
-                z = self._features(batch)
-                parts.append(z if self._fold is None else self._fold(z))
+                    need, got = f"of shape (n, {self.input_shape_})", tuple(batch.shape)
+                    raise DataError(must_be("X", type(self).__name__, need, got))
+                parts.append(self._transform(batch))
         out = torch.cat(parts)
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
@@ -131,62 +135,39 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
 
     @property
     def sample_rows(self) -> int:
-        """Rows that `fit` wants to see: one for its shape, more where the method adapts to the inputs."""
+        """Rows that `fit` takes: one for its shape, more if the method adapts to the inputs."""
         return 1
 
     @property
+    @abstractmethod
     def columns(self) -> int:
         """Columns of the features, after fit."""
-        if self.kind == "kernel":
-            return len(self.X_fit_)
-        return self.columns_for(self.input_shape_)
 
+    @abstractmethod
     def columns_for(self, shape: Sequence[int]) -> int:
-        """Return the columns of the features of rows shaped `shape`, before fit; not for kernels."""
-        return self._asked or int(np.prod(shape))
+        """Return the columns of the features of rows shaped `shape`, before fit."""
+
+    @abstractmethod
+    def problem(self, solver: Solves[P]) -> P:
+        """Return how a solver solves the ridge regression that this method poses."""
 
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape in which a row shaped `shape` is worked on; DataError where it does not fit."""
+        """Return the shape in which a row shaped `shape` is worked on; DataError if it does not fit."""
         return tuple(shape)
 
-    @property
-    def fewest(self) -> int:
-        """The least number of columns that is drawn: fewer are its CountSketch."""
-        return 16
-
-    @property
-    def drawn(self) -> int:
-        """Columns that `_features` returns: n_components, but for a very small one."""
-        return max(self._asked, self.fewest)
-
-    @property
-    def _asked(self) -> int:
-        return int(getattr(self, "n_components", 0))
-
-    def reference(self) -> Method | None:
-        """Return the exact kernel method that this one approximates; None if there is none."""
-        return None
-
+    @abstractmethod
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return the exact kernel (n, m) that the method aims at; symmetric and cheaper for Y None."""
-        reference = self.reference()
-        if reference is None:
-            raise NotImplementedError(f"{type(self).__name__} has no exact kernel")
-        return reference.kernel(X, Y)
 
-    def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
-        """Return single kernel entries k(X[ix[p]], Y[iy[p]]); kernel methods only."""
-        raise NotImplementedError
-
+    @abstractmethod
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the memory that one row of a batch needs while it is transformed."""
-        raise NotImplementedError
 
-    def _draw(self, X: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _fit(self, X: Any) -> None: ...
 
-    def _features(self, batch: Tensor) -> Tensor:
-        return torch.as_tensor(self.kernel(batch, self.X_fit_))
+    @abstractmethod
+    def _transform(self, batch: Tensor) -> Tensor: ...
 
     def _shaped(self, rows: Tensor) -> Tensor:
         return rows
@@ -239,36 +220,6 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
         if not torch.isfinite(tensor).all():
             raise self._not_finite()
         return self._shaped(tensor)
-
-
-class RowMethod(Method):
-    """A method for rows (n, d); images are taken as rows of their pixels."""
-
-    sparse = True
-
-    @property
-    def width(self) -> int:
-        """Entries of a row, after fit."""
-        return int(np.prod(self.input_shape_))
-
-    def bytes_per_row(self, shape: Sequence[int]) -> int:
-        """Return the bytes of a row, its features and a few layers of the same size."""
-        size = torch.finfo(DTYPES[self.dtype]).bits // 8
-        return size * (2 * int(np.prod(shape)) + 8 * int(getattr(self, "n_components", 0)))
-
-    def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
-        """Return single kernel entries by the block that holds them: rows are cheap."""
-        block = torch.as_tensor(self.kernel(X, Y))
-        return block[torch.from_numpy(ix), torch.from_numpy(iy)]
-
-    def flat(self, x: Any) -> Tensor:
-        """Return x as rows (n, d) of this method's dtype on its device."""
-        return self._tensor(x).flatten(1)
-
-    def _gram(self, function: Any, X: Any, Y: Any) -> Any:
-        x = self.flat(X)
-        out = function(x, x if Y is None else self.flat(Y))
-        return out if isinstance(X, Tensor) else out.cpu().numpy()
 
 
 def torch_device(name: str) -> torch.device:

@@ -9,17 +9,18 @@ import torch
 from torch import Tensor
 
 from ntkrun import checks
-from ntkrun.maths.kernel.dual import dual
-from ntkrun.maths.layer import network
-from ntkrun.maths.layer.adaptive import Act, Conv, Fitting, Maps, Pool, passed
-from ntkrun.maths.layer.adaptive_head import ActivationPart, AdaptiveHead, TangentPart
+from ntkrun.maths.dual.activation import dual
 from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import NetworkMethod
+from ntkrun.maths.network import layers as network
+from ntkrun.maths.network.nystrom.head import ActivationPart, AdaptiveHead, TangentPart
+from ntkrun.maths.network.nystrom.layers import Act, Conv, Fitting, Maps, Pool, passed
 from ntkrun.maths.rng import Stream
 
 
-class CNTKNystrom(NetworkMethod):
+class CNTKNystrom(NetworkMethod, FeatureMethod):
     """Features of the CNTK with global average pooling, fitted to training images but never to labels.
 
     The same kernel as CNTKSketch, for any order of convolutions, ReLUs and 2 x 2 average pools. Each ReLU
@@ -65,6 +66,7 @@ class CNTKNystrom(NetworkMethod):
     Cost: about 2 q^2 dim landmarks multiply-adds a position and layer.
     """
 
+    name = "cntk_nystrom"
     choices = ("inner", "all", "last")
 
     def __init__(

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import must_be
-from ntkrun.maths.layer.conv import Conv, InputConv
-from ntkrun.maths.layer.head import TangentHead
-from ntkrun.maths.layer.relu import draw_relus
 from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_cntk import ExactCNTK
+from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import NetworkMethod
+from ntkrun.maths.network.sketched.conv import Conv, InputConv
+from ntkrun.maths.network.sketched.head import TangentHead
+from ntkrun.maths.network.sketched.relu import draw_relus
 from ntkrun.maths.rng import Stream
 
 
-class CNTKSketch(NetworkMethod):
+class CNTKSketch(NetworkMethod, FeatureMethod):
     """Random features whose inner products approximate the CNTK with global average pooling.
 
     E<z(x), z(y)> ~ Theta(x, y) of MATH section 2. Zandieh et al. 2021, section 4 (theorem 4), with
@@ -54,6 +55,8 @@ class CNTKSketch(NetworkMethod):
     Cost: linear in the number of pixels; about 12 degree sketch_dim^2 multiply-adds a pixel and layer,
     `bytes_per_row` of memory a row. A batch may be split anywhere: rows do not influence each other.
     """
+
+    name = "cntk_sketch"
 
     def __init__(
         self,

@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntkrun.maths.kernel.cntk import CNTK
-from ntkrun.maths.kernel.dual import dual
-from ntkrun.maths.kernel.layered import LayeredCNTK
+from ntkrun.maths.dual.activation import dual
 from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.images import NetworkMethod
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.maths.network.exact.cntk import CNTK
+from ntkrun.maths.network.exact.layered import LayeredCNTK
 
 
-class ExactCNTK(NetworkMethod):
+class ExactCNTK(NetworkMethod, KernelMethod):
     """Kernel values of the CNTK, for kernel ridge regression (Arora et al. 2019).
 
     Parameters
@@ -31,7 +32,7 @@ class ExactCNTK(NetworkMethod):
     Cost: (HW)^2 depth arccosines a pair of images, n (n+1)/2 pairs of training images.
     """
 
-    kind = "kernel"
+    name = "exact_cntk"
     choices = ("inner", "all", "last")
 
     def __init__(
@@ -63,15 +64,16 @@ class ExactCNTK(NetworkMethod):
         self.device = device
         self.dtype = dtype
 
-    def _draw(self, X: Any) -> None:
+    def _fit(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
+        super()._fit(X)
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return Theta (n, m) between images X and Y; Y None computes symmetric entries once."""
         out = self._exact()(self._tensor(X), None if Y is None else self._tensor(Y))
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
-    def _features(self, batch: Tensor) -> Tensor:
+    def _transform(self, batch: Tensor) -> Tensor:
         # both are laid out already
         return self._exact()(batch, self.X_fit_)
 

@@ -4,32 +4,45 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
 from ntkrun.maths.kernel.rows import ntk
-from ntkrun.maths.method.base import RowMethod
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.maths.method.rows import RowMethod
 
 
-class ExactNTK(RowMethod):
+class ExactNTK(RowMethod, KernelMethod):
     """Kernel values Theta(x, y) = ‖x‖ ‖y‖ K_depth(cos(x, y)), for kernel ridge regression.
 
-    Jacot et al. 2018; the recursion of MATH section 2. Cost d + O(depth) a pair.
+    Jacot et al. 2018; the recursion of docs/math.md, section 2.
 
     Parameters
     ----------
     depth : int
         ReLU layers L >= 1.
-    device, dtype : str
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+
+    Notes
+    -----
+    Cost: d + O(depth) per pair of rows.
     """
 
-    kind = "kernel"
+    name = "exact_ntk"
 
     def __init__(self, *, depth: int = 3, device: str = "cpu", dtype: str = "float32"):
         self.depth = depth
         self.device = device
         self.dtype = dtype
 
-    def _draw(self, X: Any) -> None:
-        pass
-
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return Theta (n, m) between the rows of X and Y."""
         return self._gram(lambda x, y: ntk(x, y, self.depth), X, Y)
+
+    def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
+        """Return single kernel entries from the block that holds them: rows are cheap."""
+        block = torch.as_tensor(self.kernel(X, Y))
+        return block[torch.from_numpy(ix), torch.from_numpy(iy)]

@@ -7,12 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 
 
-class GradientFeatures(RowMethod):
+class GradientFeatures(RowMethod, FeatureMethod):
     """Gradient of f(x) = v . h_L with respect to all weights, h_l = sqrt(2/w) relu(W_l h_{l-1}), h_0 = x.
 
     <grad f(x), grad f(y)> tends to the NTK as the width w grows, with error ~ w^(-1/2), while the columns
@@ -29,6 +31,8 @@ class GradientFeatures(RowMethod):
     random_state : int, None or RandomState
     device, dtype : str
     """
+
+    name = "grad_rf"
 
     def __init__(
         self,

@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from sklearn.base import clone
 from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import DataError, must_be
 from ntkrun.maths import layout as layouts
-from ntkrun.maths.layer import network
 from ntkrun.maths.method.base import Method
+from ntkrun.maths.network import layers as network
 
 
 class ImageMethod(Method):
@@ -46,6 +47,19 @@ class ImageMethod(Method):
         if self.layout != "channels_first":
             del out["layout"]
         return out
+
+    def for_data(self, shape: Sequence[int]) -> ImageMethod:
+        """Return the method for images of a data set, (H, W, C), or for rows if it cuts them into images."""
+        if len(shape) == 1 and self.image_shape is not None:
+            return self
+        me = type(self).__name__
+        layouts.image_shape(shape, "channels_last", me, "X")
+        if self.layout == "channels_last":
+            return self
+        if self.layout == "channels_first":
+            remedy = "Type dataset.layout=channels_first for a file of channels-first images."
+            raise DataError(must_be("layout", me, "null for a data set of images", self.layout, remedy))
+        return clone(self).set_params(layout="channels_last")
 
     def _shaped(self, rows: Tensor) -> Tensor:
         shape = self.shape_of(rows.shape[1:])

@@ -9,14 +9,16 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.maths.kernel.rows import unit
-from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sampling import leverage_exact, leverage_gibbs
 from ntkrun.maths.sketch.product import make_product
 
 
-class NTKRandomFeatures(RowMethod):
+class NTKRandomFeatures(RowMethod, FeatureMethod):
     """Features of the fully connected ReLU NTK from random neurons: unbiased, error ~ n_components^(-1/2).
 
     Zandieh et al. 2021, algorithm 2 (theorem 2). With phi_0 = psi_0 = x / ‖x‖, each layer draws
@@ -39,6 +41,8 @@ class NTKRandomFeatures(RowMethod):
 
     Cost: 2 depth (n_components / 2)^2 multiply-adds a row after the first layer.
     """
+
+    name = "ntk_random_features"
 
     def __init__(
         self,

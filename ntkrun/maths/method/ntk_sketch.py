@@ -10,16 +10,18 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.errors import must_be
 from ntkrun.maths.kernel.rows import ntk_polynomial, unit
-from ntkrun.maths.layer.head import TangentHead
-from ntkrun.maths.layer.pair import Pair
-from ntkrun.maths.layer.relu import draw_relus
-from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.rows import RowMethod
+from ntkrun.maths.network.sketched.head import TangentHead
+from ntkrun.maths.network.sketched.pair import Pair
+from ntkrun.maths.network.sketched.relu import draw_relus
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.poly_sketch import PolySketch
 
 
-class NTKSketch(RowMethod):
+class NTKSketch(RowMethod, FeatureMethod):
     """Features of the fully connected ReLU NTK from sketched polynomials; oblivious.
 
     Zandieh et al. 2021, algorithm 1 (theorem 1), with constants kept exact (docs/cntk_sketch.md).
@@ -41,6 +43,8 @@ class NTKSketch(RowMethod):
     random_state : int, None or RandomState
     device, dtype : str
     """
+
+    name = "ntk_sketch"
 
     def __init__(
         self,

@@ -10,16 +10,17 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import DataError, must_be
-from ntkrun.maths.layer.adaptive import Patches
-from ntkrun.maths.layer.adaptive_head import IMAGES, LANDMARKS
-from ntkrun.maths.layer.conv import reciprocal
-from ntkrun.maths.layer.threshold import average_both_sides
 from ntkrun.maths.method.base import DTYPES
+from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import ImageMethod
+from ntkrun.maths.network.nystrom.head import IMAGES, LANDMARKS
+from ntkrun.maths.network.nystrom.layers import Patches
+from ntkrun.maths.network.nystrom.threshold import average_both_sides
+from ntkrun.maths.network.sketched.conv import reciprocal
 from ntkrun.maths.rng import Stream
 
 
-class RandomPatches(ImageMethod):
+class RandomPatches(ImageMethod, FeatureMethod):
     """A one-layer convolutional network whose weights are patches: not a tangent kernel, but hard to beat.
 
     For a patch p of the image and a weight w, both of norm one, the features are the averages over each
@@ -48,6 +49,8 @@ class RandomPatches(ImageMethod):
         Of the draw.
     device, dtype : str
     """
+
+    name = "random_patches"
 
     def __init__(
         self,

@@ -6,16 +6,19 @@ from typing import Any
 
 from torch import Tensor
 
-from ntkrun.maths.method.base import RowMethod
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.rows import RowMethod
 
 
-class Raw(RowMethod):
+class Raw(RowMethod, FeatureMethod):
     """Standardised pixels or columns as features; the kernel is the inner product.
 
     Parameters
     ----------
     device, dtype : str
     """
+
+    name = "raw"
 
     def __init__(self, *, device: str = "cpu", dtype: str = "float32"):
         self.device = device

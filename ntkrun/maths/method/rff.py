@@ -9,11 +9,13 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.maths.kernel.rows import median_distance, rbf
-from ntkrun.maths.method.base import DTYPES, RowMethod, torch_device
+from ntkrun.maths.method.base import DTYPES, torch_device
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 
 
-class RandomFourierFeatures(RowMethod):
+class RandomFourierFeatures(RowMethod, FeatureMethod):
     """sqrt(2/m) (cos(w.x), sin(w.x)) with w ~ N(0, 1/bandwidth^2): E<z(x), z(y)> is the Gaussian kernel.
 
     Rahimi and Recht 2007; cosine and sine in pairs, so the diagonal is exact.
@@ -27,6 +29,8 @@ class RandomFourierFeatures(RowMethod):
     random_state : int, None or RandomState
     device, dtype : str
     """
+
+    name = "rff"
 
     def __init__(
         self,

@@ -151,7 +151,7 @@ class NormalEquations:
 
 
 @dataclass
-class Dual:
+class KernelPredictor:
     """A fitted kernel predictor sum_i K(x, x_i) a_i + b: a (n, k), b (k,), float64."""
 
     weight: Tensor
@@ -163,7 +163,7 @@ class Dual:
         return gram.to(self.weight) @ self.weight + self.bias
 
 
-def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[Dual]:
+def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[KernelPredictor]:
     """Yield kernel ridge regression with an intercept for every relative lambda.
 
     The same problem as NormalEquations, in the same units, for the kernel of the features: with
@@ -184,7 +184,7 @@ def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[Dual]:
     mean_y = y.mean(0)
     for a, lam in zip(solve_path(centred / n, (y - mean_y) / n, lambdas), lambdas, strict=True):
         a = a - a.mean(0)  # H a: makes the centring of new rows part of the weights
-        yield Dual(a, mean_y - row @ a, lam)
+        yield KernelPredictor(a, mean_y - row @ a, lam)
 
 
 def absolute(relative: list[float], trace: float) -> list[float]:

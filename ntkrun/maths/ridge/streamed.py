@@ -18,7 +18,7 @@ Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
 
 @dataclass(frozen=True)
-class Sketch:
+class Preconditioner:
     """Leading eigenvectors (m, r) and eigenvalues (r,) of a covariance, float64, as a preconditioner.
 
     Frangella, Tropp & Udell, Randomized Nystrom preconditioning (SIMAX 2023), algorithm 2.1 and section 5.
@@ -27,7 +27,7 @@ class Sketch:
     vectors: Tensor
     values: Tensor
 
-    def solve(self, r: Tensor, lam: Tensor) -> Tensor:
+    def apply(self, r: Tensor, lam: Tensor) -> Tensor:
         """Return P^-1 r for residuals r (L, m, k) and ridge parameters lam (L,)."""
         if not len(self.values):
             return r
@@ -70,11 +70,13 @@ class Streamed:
         Eigenvectors in the preconditioner.
     seed : int
         Of the sketch; it changes nothing but the number of passes.
-    sketch : Sketch or None
+    preconditioner : Preconditioner or None
         Of another `Streamed`, on much the same rows.
     """
 
-    def __init__(self, batches: Batches, rank: int, seed: int = 0, sketch: Sketch | None = None):
+    def __init__(
+        self, batches: Batches, rank: int, seed: int = 0, preconditioner: Preconditioner | None = None
+    ):
         self.batches = batches
         n, square = 0, 0.0
         for z, y in batches():
@@ -95,7 +97,7 @@ class Streamed:
         self.cross = cross / n - torch.outer(self.mean_z, self.mean_y)
         self.trace = max(0.0, square / n - float(self.mean_z.square().sum()))
         self.variance_y = (square_y / n - self.mean_y.square()).clamp(min=0)
-        self.sketch = sketch or self._sketch(min(rank, len(self.mean_z)), seed)
+        self.preconditioner = preconditioner or self._precondition(min(rank, len(self.mean_z)), seed)
 
     def product(self, w: Tensor) -> Tensor:
         """Return covariance @ w for w (m, c), in w's dtype: one pass."""
@@ -105,7 +107,7 @@ class Streamed:
             out.addmm_(z.T, z @ w, alpha=1 / self.n)
         return out
 
-    def _sketch(self, rank: int, seed: int) -> Sketch:
+    def _precondition(self, rank: int, seed: int) -> Preconditioner:
         m = len(self.mean_z)
         # single precision does for what only steers the steps
         test = Stream(seed).child("sketch").gaussian(m, rank).to(self.mean_z.device)
@@ -120,7 +122,7 @@ class Streamed:
         squares, turn = eigh(image.T @ image)
         keep = squares > 1e-12 * squares.sum()
         squares, turn = squares[keep].flip(0), turn[:, keep].flip(1)
-        return Sketch(image @ (turn / squares.sqrt()), (squares - shift).clamp(min=0))
+        return Preconditioner(image @ (turn / squares.sqrt()), (squares - shift).clamp(min=0))
 
     def solve(
         self,
@@ -155,7 +157,7 @@ class Streamed:
             w += start
             r -= self.product(start) + lam[:, None, None] * start
             passes = 1
-        z = self.sketch.solve(r, lam)
+        z = self.preconditioner.apply(r, lam)
         p, rho = z.clone(), (r * z).sum((1, 2))
         gaps = self._gaps(w, r, lam, rho)
         while passes < most and bool((open_ := gaps > tolerance).any()):
@@ -171,7 +173,7 @@ class Streamed:
             step = before / (direction * image).sum(1, keepdim=True).clamp(min=TINY)
             w[here] += step * direction
             r[here] -= step * image
-            z[here] = self.sketch.solve(r[here], lam[here])
+            z[here] = self.preconditioner.apply(r[here], lam[here])
             after = (r[here] * z[here]).sum(1, keepdim=True)
             p[here] = z[here] + after / before.clamp(min=TINY) * direction
             gaps = self._gaps(w, r, lam, (r * z).sum((1, 2)))

@@ -1,0 +1,106 @@
+"""What `ntkrun COMMAND` does with runs that are there already; a file each, imported only when called."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+from ntkrun.errors import ConfigError, DataError, MachineError, must_be
+from ntkrun.store.modes import like
+from ntkrun.store.paths import as_path
+
+log = logging.getLogger(__name__)
+
+COMMANDS = {
+    "list": ("ntkrun.cli.commands.list", "the runs in a folder, with scores and states"),
+    "report": ("ntkrun.cli.commands.report", "one self-contained report.html of many runs"),
+    "rerun": ("ntkrun.cli.commands.rerun", "a run again from its record, compared with it"),
+    "sync": ("ntkrun.cli.commands.sync", "publish runs that could not reach their MLflow store"),
+    "verify": ("ntkrun.cli.commands.verify", "check every shard and run folder against its record"),
+    "doctor": ("ntkrun.cli.commands.doctor", "this machine: threads, memory, versions, folders"),
+    "ui": ("ntkrun.cli.commands.ui", "the MLflow pages, on this machine only"),
+}
+
+
+def command(name: str) -> Callable[[list[str]], int]:
+    """Return a function from the words behind a command to its exit code."""
+    module, about = COMMANDS[name]
+
+    def work(words: list[str]) -> int:
+        code = import_module(module)
+        parser = argparse.ArgumentParser(f"ntkrun {name}", description=about[0].upper() + about[1:] + ".")
+        code.arguments(parser)
+        options = parser.parse_args(words)
+        # a group that shares a folder shares what a command makes there
+        with like(Path(getattr(options, "folder", os.curdir)).absolute()):
+            return code.run(options)
+
+    return work
+
+
+def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the folder that most commands work on."""
+    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
+    parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")
+
+
+# what a command looks through in an output_dir
+PARTS = ("runs", "features", "sweeps")
+SEE = "See who owns it and what its permissions are."
+
+
+def opened(words: str) -> Path:
+    """Return the folder that a command works on, absolute; folders deeper down are named if unreadable.
+
+    Raises ConfigError for no name at all, DataError where the folder is not there, MachineError where it,
+    one of its parts (runs, features, sweeps) or each of its runs cannot be read: none of that is empty.
+    """
+    root = named(words)
+    for folder in (root, *(root / part for part in PARTS)):
+        try:
+            enter(folder)
+        except OSError as error:
+            if not isinstance(error, FileNotFoundError) or (folder.is_symlink() and folder != root):
+                raise MachineError(f"{folder} cannot be read: {error.strerror}. {SEE}") from error
+            if folder == root:
+                remedy = "Name another one behind the command; a run makes it: ntkrun output_dir=FOLDER."
+                raise DataError(f"{root} is not there. {remedy}") from error
+    hidden = unreadable(root)
+    if hidden and all(path in hidden or path.is_file() for path in (root / "runs").glob("*")):
+        raise MachineError(next(iter(hidden.values())))
+    for sentence in hidden.values():
+        log.warning("%s", sentence)
+    return root
+
+
+def named(words: str) -> Path:
+    """Return the folder that the words mean, absolute; ConfigError for no words."""
+    if not words:
+        raise ConfigError(
+            must_be("folder", "ntkrun", "the name of a folder", words, "Leave it out, or name one.")
+        )
+    return as_path(words)
+
+
+def enter(folder: Path) -> list[str]:
+    """Return the names in a folder; OSError unless they can be listed and reached."""
+    names = sorted(os.listdir(folder))
+    os.stat(os.path.join(folder, "."))
+    return names
+
+
+def unreadable(root: Path) -> dict[Path, str]:
+    """Return the folders inside runs, features and sweeps that cannot be read, with a sentence for each."""
+    out = {}
+    for part in (root / name for name in PARTS):
+        for path in [part / name for name in enter(part)] if part.is_dir() else []:
+            try:
+                if not path.is_file():
+                    enter(path)
+            except OSError as error:
+                out[path] = f"{path} cannot be read: {error.strerror}. {SEE}"
+    return out

@@ -1,0 +1,29 @@
+"""ntkrun report: many runs on one page."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ntkrun.cli.commands import add_folder, opened
+from ntkrun.store.paths import as_path
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_folder(parser, "an output_dir, a sweep's folder or a run folder")
+    parser.add_argument("--experiment", help="only runs with this tracking.experiment")
+    parser.add_argument("--out", help="file to write; default: report.html in the folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the page and say where it is."""
+    from ntkrun.report import page
+    from ntkrun.report.collect import runs_of
+
+    folder = opened(options.folder)
+    runs = runs_of(folder, options.experiment)
+    path = as_path(options.out) if options.out else folder / "report.html"
+    page.write(runs, options.experiment or f"ntkrun: {folder.name}", path)
+    sys.stdout.write(f"{sum(bool(r.metric) for r in runs)} runs in {path}\n")
+    return 0

@@ -1,0 +1,67 @@
+"""ntkrun verify: is everything on the disk what its record says?"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from ntkrun.cli.commands import add_folder, opened, unreadable
+from ntkrun.errors import IntegrityError, MachineError
+from ntkrun.progress import progress
+from ntkrun.store.runs import load
+from ntkrun.store.shards import ShardStore
+from ntkrun.tracking.database import lost, settle
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    add_folder(parser, "output_dir with features/ and runs/")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Check everything, name what is damaged; exit code 4 if anything is, 5 if a part cannot be read."""
+    root = opened(options.folder)
+    hidden = unreadable(root)
+    bad: list[str] = []
+    stores = sorted(p.parent for p in (root / "features").glob("*/manifest.json"))
+    shards = 0
+    for folder in stores:
+        store = ShardStore(folder, {})
+        if not store.receipts:
+            bad.append(f"{store.manifest} is damaged; its shards will be computed again")
+        with progress("verify    ", len(store.receipts), "shards") as advance:
+            for name in store.receipts:
+                shards += 1
+                try:
+                    store.read_bytes(name)
+                except IntegrityError as error:
+                    bad.append(str(error))
+                advance(1)
+    runs = sorted(p for p in (root / "runs").glob("*") if p not in hidden and p.is_dir())
+    for folder in runs:
+        try:
+            load(folder)
+        except (IntegrityError, ValueError) as error:
+            bad.append(str(error))
+    settle(root)
+    try:
+        bad += [
+            f"{run.place} is not there: MLflow's copy of {run.folder}. ntkrun sync makes it again"
+            for run in lost(root)
+        ]
+    except IntegrityError as error:
+        bad.append(str(error))
+    for message in bad:
+        sys.stdout.write(message + "\n")
+    if not (stores or runs or hidden):
+        sys.stdout.write(f"{root} holds no run and no features: there is nothing to verify\n")
+        return 0
+    state = f"{len(bad)} damaged" if bad else "nothing damaged"
+    if hidden:
+        state = f"{len(bad)} damaged, and {len(hidden)} more that cannot be read"
+    sys.stdout.write(
+        f"{len(stores)} sets of features with {shards} shards and {len(runs)} run folders: {state}\n"
+    )
+    if bad:
+        return IntegrityError.exit_code
+    return MachineError.exit_code if hidden else 0

@@ -1,0 +1,140 @@
+"""Hydra's side of a run: compose, hand the plain record to the pipeline, say how it ended."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntkrun.cli.help import conf_dir
+from ntkrun.cli.words import prepared
+from ntkrun.errors import NtkrunError, SweepError
+from ntkrun.store.modes import umask
+from ntkrun.store.paths import as_path, home
+
+if TYPE_CHECKING:
+    from ntkrun.config import RunConfig
+
+log = logging.getLogger(__name__)
+
+
+def launch(words: list[str]) -> int:
+    """Run one job or a sweep and return the exit code; an error of a single job is raised."""
+    from hydra import main
+
+    raised: list[Exception] = []
+
+    @main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
+    def job(config: Any) -> float | None:
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+        from omegaconf import OmegaConf
+
+        hydra = HydraConfig.get()
+        # hydra.job.chdir=true has left it, but all relative paths begin there: of data, stores, outputs
+        os.chdir(hydra.runtime.cwd)
+        if hydra.mode == RunMode.MULTIRUN:
+            from ntkrun.cli import sweep
+
+            overrides: Any = OmegaConf.to_container(hydra.overrides.task)
+            sweep.warn_of_two_levels(hydra, OmegaConf.select(config, "executor.name"))
+            return sweep.job(lambda folder: _run(_checked(config, folder)), hydra, ", ".join(overrides))
+        try:
+            _single(config)
+        except Exception as error:
+            log.debug("the run ended early", exc_info=True)
+            raised.append(error)  # raised below: Hydra would print lines of its own
+        return None
+
+    words = prepared(words)
+    # Hydra makes the folder of a sweep of what it finds there
+    for name in ("NTKRUN_OUTPUT_DIR", "NTKRUN_DATA_DIR"):
+        if name in os.environ:
+            os.environ[name] = home(os.environ[name])
+    for word, value in itertools.pairwise([*words, ""]):
+        option, _, joined = word.partition("=")
+        if option in ("--config-dir", "-cd"):
+            from ntkrun.cli.yamlcheck import check_folder
+
+            check_folder(as_path(joined or value))
+    # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
+    warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
+    mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
+    mask = umask()
+    try:
+        return _ended(job, raised)
+    finally:
+        sys.argv = mine
+        os.umask(mask)
+
+
+def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
+    """Let Hydra do its work, end a sweep that it has started, and return the exit code."""
+    from ntkrun.cli.sweep import NotStarted, Start, end, interrupted
+
+    error: Exception | None = None
+    try:
+        job()
+    except NotStarted as stop:
+        raise stop.__cause__ from None  # type: ignore[misc]
+    except KeyboardInterrupt:
+        if started := Start.take():
+            interrupted(started)
+        raise
+    except Exception as stop:  # of Hydra, its sweeper or its launcher: the jobs that are done have a table
+        log.debug("Hydra has raised", exc_info=True)
+        error = stop
+    if started := Start.take():
+        return end(started, error and _told(error))
+    if error or raised:
+        raise error or raised[0]
+    return 0
+
+
+def _told(error: Exception) -> Exception:
+    """Return the error that ended a sweep as one that is told in a line, whichever library it is of."""
+    ours = isinstance(error, NtkrunError | OSError | MemoryError)
+    if ours or type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
+        return error
+    told = SweepError(f"the sweep has ended early: {type(error).__name__}: {error}")
+    told.__cause__ = error
+    return told
+
+
+def _single(config: Any) -> None:
+    from ntkrun.cli.summary import published, summary
+
+    def show(text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+
+    checked = _checked(config)
+    result = _run(checked, lambda result: show(summary(result)))
+    if result.get("skipped"):
+        log.info("skipped    the same configuration has finished in %s", result["run_folder"])
+        show(summary(result))
+    show(published(result, str(checked.output_dir), checked.tracker.uri))
+
+
+def _run(checked: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    from ntkrun import pipeline
+
+    return pipeline.run(checked, finished)
+
+
+def _checked(config: Any, sweep: Path | None = None) -> RunConfig:
+    from omegaconf import OmegaConf
+
+    record = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    assert isinstance(record, dict)
+
+    from ntkrun import machine
+    from ntkrun.config import build
+
+    machine.tune()
+    return build({str(k): v for k, v in record.items()}, sweep)

@@ -1,0 +1,61 @@
+"""Errors of Hydra and OmegaConf in one line, with the nearest valid name."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import shlex
+
+from ntkrun.cli.help import conf_dir
+from ntkrun.cli.words import quoted
+from ntkrun.errors import NtkrunError
+
+# what Hydra 1.3 has in packages of their own
+PLUGINS = {
+    "hydra/launcher=joblib": "ntkrun[sweeps]",
+    "hydra/launcher=submitit_local": "ntkrun[sweeps]",
+    "hydra/launcher=submitit_slurm": "ntkrun[sweeps]",
+    "hydra/launcher=ray": "hydra-ray-launcher",
+    "hydra/launcher=rq": "hydra-rq-launcher",
+    "hydra/sweeper=optuna": "ntkrun[sweeps]",
+    "hydra/sweeper=ax": "hydra-ax-sweeper",
+    "hydra/sweeper=nevergrad": "hydra-nevergrad-sweeper",
+    "hydra/job_logging=colorlog": "hydra-colorlog",
+    "hydra/hydra_logging=colorlog": "hydra-colorlog",
+}
+
+
+def hydra_message(error: Exception) -> str:
+    """Return the first telling line of a Hydra or OmegaConf error, with the nearest valid name."""
+    if isinstance(error.__cause__, NtkrunError):
+        return str(error.__cause__)
+    text = " ".join(str(error).split())
+    if several := re.search(r"Ambiguous value for argument '(.*?)'(?= 1\.|$)", text):
+        key, _, value = several[1].partition("=")
+        one = shlex.quote(f"{key}={quoted(value)}")
+        return f"{several[1]} holds several values. Add -m for a sweep over them, or type {one} for one text."
+    if unset := re.search(r"Missing mandatory value: .*full_key: (\S+)", text):
+        return f"{unset[1]} has no value. Type {unset[1]}=VALUE."
+    if type(error).__module__.startswith("yaml"):
+        return f"a configuration file cannot be read: {text}"
+    missing = re.search(r"Could not (?:find|load) '?([\w/]+)/([^' /]+)'?", text)
+    if missing:
+        group, name = missing.groups()
+        names = sorted(
+            getattr(error, "options", None) or (p.stem for p in (conf_dir() / group).glob("*.yaml"))
+        )
+        near = difflib.get_close_matches(name, names, 1)
+        hint = f" Did you mean {group}={near[0]}?" if near else ""
+        if plugin := PLUGINS.get(f"{group}={name}"):
+            hint = f' Install its plugin first: pip install "{plugin}".'
+        return f"{group} of ntkrun must be one of {', '.join(names)}. Got {name!r} instead.{hint}"
+    key = re.search(r"(?:Could not override '([^']+)'|Key '([^']+)' is not in struct)", text)
+    if key:
+        name = key.group(1) or key.group(2)
+        shown = "hydra" if name.startswith("hydra.") else "job"
+        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg {shown}."
+    if "does not support sweep type" in text:
+        return (
+            "interval(...) of ntkrun must be beside an optimiser. Add hydra/sweeper=optuna, or list values."
+        )
+    return text[:400]

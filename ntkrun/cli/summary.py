@@ -1,0 +1,67 @@
+"""The lines that end a run or a sweep."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ntkrun.cli import optimiser
+from ntkrun.log import redacted
+from ntkrun.progress import human
+from ntkrun.store import sweep_folder
+from ntkrun.store.paths import sqlite_file
+from ntkrun.store.runs import metric_of, read_json
+
+
+def summary(result: dict[str, Any]) -> str:
+    """Return the lines that end a run."""
+    metric = metric_of(result) or ""
+    lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
+    if metric:
+        lines = [("test " + metric, f"{result['test/' + metric]:.4f}")]
+        lines.append(("time", f"{result['time/total_s']:.2f} s   featurize + solve + predict"))
+    if f"exact/{metric}" in result:
+        lines[0] = (lines[0][0], f"{lines[0][1]}   (exact kernel: {result['exact/' + metric]:.4f})")
+    if "speedup" in result:
+        exact = human(result["exact/time_s"])
+        lines.append(
+            (
+                "speed-up",
+                f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}",
+            )
+        )
+    whose = "" if result.get("memory/peak_of") == "run" else ", of all that this process has done"
+    lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
+    lines.append(("report", result["run_folder"]))
+    return "\n" + "".join(f"{name:<14}{text}\n" for name, text in lines)
+
+
+def published(result: dict[str, Any], output_dir: str, uri: str) -> str:
+    """Return the lines that say where MLflow shows a run; none if it does not."""
+    if not result.get("mlflow/run_id"):
+        return ""
+    lines = [("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}")]
+    if sqlite_file(uri) == Path(output_dir) / "mlflow.db":
+        lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
+    return "".join(f"{name:<14}{text}\n" for name, text in lines)
+
+
+def table(folder: Path) -> str:
+    """Return the table that ends a sweep; it reads the folder only, so a full disk does not prevent it."""
+    jobs = sweep_folder.outcomes(folder)
+    shown = ", ".join(f"{n} {state}" for state, n in sweep_folder.counts(jobs).items() if n or state == "ok")
+    lines = [f"\nsweep         {len(jobs)} jobs: {shown}"]
+    metric = next((job["metric"] for job in jobs if "metric" in job), "")
+    lines.append(f"{'job':>5}  {'status':<8}{metric:>9}{'seconds':>9}  overrides")
+    for job in jobs:
+        value = f"{job['value']:.4f}" if "value" in job else "-"
+        lines.append(
+            f"{job['number']:>5}  {job['status']:<8}{value:>9}{job['seconds']:>9.1f}  {job['title']}"
+        )
+        if job["status"] == "failed":
+            lines.append(f"{'':>33}  {job['error']}")
+    direction = read_json(folder / "sweep.json").get("direction")
+    if direction and (best := optimiser.best(jobs, direction)):
+        lines.append(best)
+    lines.append(f"jobs          {folder / 'jobs'}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,170 @@
+"""Hydra's side of a sweep: start its folder, do one of its jobs, end it."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+
+from ntkrun.cli import optimiser
+from ntkrun.cli.summary import table
+from ntkrun.errors import ConfigError, DataError, SweepError, must_be
+from ntkrun.log import redacted, to_terminal
+from ntkrun.store import modes, sweep_folder
+from ntkrun.store.atomic import make_folder, write_json
+from ntkrun.store.paths import as_path
+from ntkrun.store.runs import read_json, whose
+from ntkrun.store.sweep_folder import Started
+
+log = logging.getLogger(__name__)
+
+
+class NotStarted(BaseException):
+    """Carries the error that kept a sweep from starting: Hydra makes a warning of a callback's Exception."""
+
+
+class Start(Callback):
+    """Makes the folder of a sweep before its first job; named in conf/config.yaml."""
+
+    _started: Started | None = None
+
+    def on_multirun_start(self, config: Any, **_: Any) -> None:
+        """Write sweep.json, or raise NotStarted and leave nothing behind.
+
+        An unfinished sweep of the same words is continued in its MLflow run.
+        """
+        try:
+            Start._started = _start(config)
+        except Exception as error:
+            raise NotStarted from error
+
+    @classmethod
+    def take(cls) -> Started | None:
+        """Return the sweep that this process has started, once."""
+        started, cls._started = cls._started, None
+        return started
+
+
+def _start(config: Any) -> Started:
+    from omegaconf import OmegaConf
+
+    direction = optimiser.check(config)
+    given: Any = OmegaConf.to_container(config.hydra.overrides)  # as typed: a job's number may stand in them
+    words = [redacted(word) for word in (*given["task"], *given["hydra"])]
+    folder = _pin(config)
+    record = {"overrides": words, "started": time.time(), "status": "RUNNING", "key": uuid.uuid4().hex}
+    record |= {"direction": direction, "cwd": config.hydra.runtime.cwd, **whose()}
+    earlier, before = sweep_folder.unfinished(folder.parent, record) if config.skip_finished else (None, {})
+    uri = OmegaConf.select(config, "tracking.uri")
+    started = Started(folder, uri, [p for p in (folder, *folder.parents) if not p.exists()])
+    try:
+        outputs = as_path(str(config.output_dir), config.hydra.runtime.cwd)
+        inside = outputs in folder.parents
+        modes.follow(outputs)
+        make_folder(folder / "jobs", "output_dir" if inside else "hydra.sweep.dir")
+        for old in (folder / "jobs").glob("*.json"):  # of an earlier sweep with the same hydra.sweep.dir
+            old.unlink()
+        write_json(folder / "sweep.json", record | before)
+    except Exception:
+        sweep_folder.discard(started)
+        raise
+    if earlier and earlier.parent != folder:
+        write_json(earlier, {**read_json(earlier), "status": "CONTINUED"})
+    return started
+
+
+def _pin(config: Any) -> Path:
+    """Return the sweep's folder and make it the same, absolute one for all jobs.
+
+    Hydra works it out again for each job, so it would change with a swept key or the current folder.
+    """
+    from hydra.core.override_parser.types import Quote, QuotedString
+    from omegaconf import OmegaConf, read_write
+    from omegaconf.errors import InterpolationToMissingValueError
+
+    try:
+        folder = as_path(config.hydra.sweep.dir, config.hydra.runtime.cwd)
+    except InterpolationToMissingValueError as error:
+        given: Any = OmegaConf.to_container(config.hydra.sweep)
+        remedy = "For a folder per job, set hydra.sweep.subdir."
+        constraint = "one folder for all jobs"
+        raise ConfigError(must_be("hydra.sweep.dir", "ntkrun", constraint, given["dir"], remedy)) from error
+    with read_write(config):
+        config.hydra.sweep.dir = str(folder)
+        quoted = QuotedString(str(folder), Quote.single).with_quotes()
+        config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted}")
+    return folder
+
+
+def job(work: Callable[[Path], dict[str, Any]], hydra: Any, title: str) -> float:
+    """Do one job of a sweep, perhaps in a worker process; return a number for an optimiser.
+
+    `work` takes the folder of the sweep and returns the result of a run.
+    """
+    to_terminal()
+    number, folder = int(hydra.job.num), Path(hydra.sweep.dir)
+    if not (folder / "sweep.json").is_file():
+        raise ConfigError(f"{folder} holds no sweep.json. Leave hydra.callbacks.sweep as it is.")
+    log.info("\njob %d    %s", number, redacted(title))
+    outcome = sweep_folder.attempt(folder, number, title, lambda: work(folder))
+    value = f"{outcome['metric']} {outcome['value']:.4f}, " if "value" in outcome else ""
+    log.info("job %d %s: %s%.1f s", number, outcome["status"], value, outcome["seconds"])
+    return optimiser.number(outcome, optimiser.direction_of(hydra.sweeper) or "minimize")
+
+
+def warn_of_two_levels(hydra: Any, executor: str | None) -> None:
+    """Warn once if both the launcher and the executor start processes."""
+    if executor != "serial" and "basic_launcher" not in hydra.launcher._target_ and int(hydra.job.num) == 0:
+        to_terminal()
+        log.warning(
+            "both the launcher and the executor start processes: jobs x workers of them. "
+            "Take executor=serial, or hydra/launcher=basic."
+        )
+
+
+def end(started: Started, error: Exception | None) -> int:
+    """End a sweep: its table, its MLflow run, the exit code. `error` is of Hydra, not of a job."""
+    from ntkrun.report import collect, page
+    from ntkrun.tracking import parent
+
+    folder = started.folder
+    jobs = sweep_folder.outcomes(folder)
+    if not jobs:
+        sweep_folder.discard(started)
+        raise error or ConfigError(
+            f"a sweep of ntkrun must have jobs. None has written to {folder / 'jobs'}. "
+            "Look for an empty range(...), or for machines that do not share the folder."
+        )
+    sys.stdout.write(table(folder))
+    sys.stdout.flush()
+    record = sweep_folder.finish(folder, "KILLED" if error else "FINISHED")
+    parent.attempt(folder, started.uri)
+    try:
+        page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
+        sys.stdout.write(f"report        {folder / 'report.html'}\n")
+    except DataError:  # no job has finished: the table has said it all
+        log.debug("no report", exc_info=True)
+    sys.stdout.flush()
+    if error:
+        raise error
+    if record["failed"] == len(jobs):
+        (folder / optimiser.RESULTS).unlink(missing_ok=True)  # its best would be a job that failed
+    if record["failed"]:
+        which = f"{'all ' if record['failed'] == len(jobs) else ''}{record['failed']} jobs"
+        log.error("%s failed; their tracebacks are in %s", which, folder / "jobs")
+        return SweepError.exit_code
+    return 0
+
+
+def interrupted(started: Started) -> None:
+    """End the MLflow run of a sweep that was stopped."""
+    from ntkrun.tracking import parent
+
+    sweep_folder.finish(started.folder, "KILLED")
+    parent.attempt(started.folder, started.uri)

@@ -1,0 +1,63 @@
+"""What every preprocessing has in common."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+BATCH = 1024
+# a row whose spread is below this share of its norm holds nothing but rounding
+BLANK = 1e-12
+
+
+class Preprocess(ABC):
+    """A map of inputs that is fitted to training rows, batch by batch.
+
+    Parameters
+    ----------
+    x : ndarray (n, ...)
+    rows : ndarray of int
+        Rows of x that it is fitted to.
+    """
+
+    name: ClassVar[str]
+
+    @abstractmethod
+    def __init__(self, x: np.ndarray, rows: np.ndarray): ...
+
+    @abstractmethod
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return inputs x (n, ...) as methods take them, of the same shape."""
+
+    @abstractmethod
+    def arrays(self) -> list[np.ndarray]:
+        """Return the two fitted arrays: they enter the hash of the data and the saved model."""
+
+    @classmethod
+    @abstractmethod
+    def restore(cls, arrays: list[np.ndarray]) -> Preprocess:
+        """Return the object that has these `arrays`."""
+
+
+def prepared(x: np.ndarray, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    """Return raw rows x (n, ...) as methods take them."""
+    return preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
+
+
+def equal_contrast(z: Tensor) -> Tensor:
+    """Return rows z (n, d) with mean zero and unit norm each; a row that is blank becomes zero."""
+    before = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    z = z - z.mean(1, keepdim=True)
+    norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
+    return z / torch.where(norm > BLANK * before, norm, torch.inf)
+
+
+def batches(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the given rows of x, BATCH at a time."""
+    for start in range(0, len(rows), BATCH):
+        yield x[rows[start : start + BATCH]]

@@ -1,0 +1,50 @@
+"""Zero mean and unit variance."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.datasets.preprocess.base import Preprocess, batches
+
+
+class Standardize(Preprocess):
+    """Zero mean and unit variance for each channel (images) or column (rows).
+
+    Attributes
+    ----------
+    mean, std : ndarray (last axis of x,), float64
+    """
+
+    name = "standardize"
+
+    def __init__(self, x: np.ndarray, rows: np.ndarray):
+        axes = tuple(range(x.ndim - 1))
+        total, square, count = np.zeros(x.shape[-1]), np.zeros(x.shape[-1]), 0
+        shift = x[rows[0]].astype(np.float64).reshape(-1, x.shape[-1]).mean(0)
+        for block in batches(x, rows):
+            block = block.astype(np.float64) - shift
+            total += block.sum(axes)
+            square += (block**2).sum(axes)
+            count += block.size // x.shape[-1]
+        mean = total / count
+        std = np.sqrt(np.maximum(square / count - mean**2, 0))
+        std[std == 0] = 1.0  # a constant channel stays zero after centring
+        self.mean, self.std = mean + shift, std
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x (n, ...) standardised, float64."""
+        mean, std = (torch.from_numpy(a).to(x.device) for a in (self.mean, self.std))
+        return (x.to(torch.float64) - mean) / std
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return mean and std."""
+        return [self.mean, self.std]
+
+    @classmethod
+    def restore(cls, arrays: list[np.ndarray]) -> Standardize:
+        """Return the object that has these `arrays`."""
+        out = cls.__new__(cls)
+        out.mean, out.std = arrays
+        return out

@@ -1,0 +1,67 @@
+"""Whitening that changes inputs least."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.datasets.preprocess.base import Preprocess, batches, equal_contrast
+from ntkrun.maths.eigen import eigh
+
+# added before the inverse root, as a share of the mean eigenvalue: limits how much noise is amplified
+REGULARISER = 0.1
+
+
+class ZCA(Preprocess):
+    """(x - mean) (C + r I)^(-1/2), the whitening that stays closest to the inputs (Bell & Sejnowski 1997).
+
+    C is the covariance of training rows and r is REGULARISER times its mean eigenvalue. Images are first
+    brought to mean zero and unit norm each, so contrast and brightness do not count.
+
+    Attributes
+    ----------
+    mean : ndarray (d,), matrix : ndarray (d, d)
+        float32; d is the number of entries of a row.
+    """
+
+    name = "zca"
+
+    def __init__(self, x: np.ndarray, rows: np.ndarray):
+        d = int(np.prod(x.shape[1:]))
+        total, gram = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
+        shift: Tensor | None = None
+        for block in batches(x, rows):
+            z = self._rows(torch.from_numpy(block))
+            shift = z.mean(0) if shift is None else shift
+            z = (z - shift).to(torch.float32)
+            gram += z.T @ z
+            total += z.sum(0, dtype=torch.float64)
+        assert shift is not None
+        mean = total / len(rows)
+        covariance = gram / len(rows) - torch.outer(mean, mean)
+        values, vectors = eigh(covariance)
+        scale = float(values.mean()) or 1.0  # constant inputs stay zero
+        inverse = (values.clamp(min=0) + REGULARISER * scale).rsqrt()
+        self.matrix = ((vectors * inverse) @ vectors.T).to(torch.float32).numpy()
+        self.mean = (mean + shift).to(torch.float32).numpy()
+
+    def _rows(self, x: Tensor) -> Tensor:
+        z = x.flatten(1).to(torch.float64)
+        return equal_contrast(z) if x.ndim == 4 else z
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return x (n, ...) whitened, float32."""
+        mean, matrix = (torch.from_numpy(a).to(x.device) for a in (self.mean, self.matrix))
+        return ((self._rows(x).to(torch.float32) - mean) @ matrix).reshape(x.shape)
+
+    def arrays(self) -> list[np.ndarray]:
+        """Return mean and matrix."""
+        return [self.mean, self.matrix]
+
+    @classmethod
+    def restore(cls, arrays: list[np.ndarray]) -> ZCA:
+        """Return the object that has these `arrays`."""
+        out = cls.__new__(cls)
+        out.mean, out.matrix = arrays
+        return out

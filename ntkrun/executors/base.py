@@ -1,0 +1,197 @@
+"""Executors run calls here or in workers; calls that are lost with a worker are retried."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+from ntkrun import checks
+from ntkrun.errors import ConfigError, MachineError
+from ntkrun.machine import cores
+
+log = logging.getLogger(__name__)
+
+RETRIES = 2  # of a task whose worker is lost
+
+
+class Call(NamedTuple):
+    """One call: the name by which people know it, and its arguments."""
+
+    name: str
+    arguments: tuple[Any, ...]
+
+
+class Executor:
+    """A context that runs tasks. Its workers start with the first task and stop when it ends."""
+
+    name: ClassVar[str]
+
+    parallel = False
+    elsewhere = False  # whether workers may be on other machines
+    workers_here = 0  # processes that it starts on this machine
+    folder = Path()  # which all workers see, for what has to be handed over in files
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every parameter that is wrong."""
+        return []
+
+    def check(self) -> None:
+        """Raise ConfigError with all problems."""
+        if found := self.problems():
+            raise ConfigError(" ".join(found))
+
+    def __enter__(self) -> Executor:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop the workers, also those in the middle of a task."""
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the task, its result) as they are done, in any order.
+
+        An exception of the function is raised here. MachineError where a task has lost its worker more than
+        RETRIES times. Function and arguments have to pickle.
+        """
+        raise NotImplementedError
+
+
+@dataclass
+class Pool(Executor):
+    """Workers behind `concurrent.futures`.
+
+    Parameters
+    ----------
+    workers : int or None
+        Tasks at the same time; None for one a core.
+    threads : int or None
+        Threads of a worker's arithmetic; None for the cores divided by the workers.
+    """
+
+    workers: int | None = None
+    threads: int | None = None
+
+    parallel = True
+
+    def __post_init__(self) -> None:
+        # what a future raises whose worker is gone
+        self.lost: tuple[type[Exception], ...] = (BrokenExecutor,)
+        self.retries = RETRIES
+        self._started = False
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every parameter that is wrong."""
+        me, out = type(self).__name__, []
+        for key in ("workers", "threads"):
+            if getattr(self, key) is not None:
+                out += checks.integer(me, key, getattr(self, key), 1, 10_000)
+        return out
+
+    @property
+    def workers_here(self) -> int:  # type: ignore[override]
+        """Processes that it starts on this machine."""
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """Workers, where it has them to itself."""
+        return self.workers or cores()
+
+    @property
+    def width(self) -> int:
+        """Tasks that are handed out at the same time."""
+        return self.size
+
+    @property
+    def share(self) -> int | None:
+        """Threads of a worker."""
+        return self.threads or max(1, cores() // self.size)
+
+    def start(self) -> None:
+        """Start the workers."""
+        raise NotImplementedError
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Hand out one call."""
+        raise NotImplementedError
+
+    def stop(self) -> None:
+        """Stop the workers at once."""
+        raise NotImplementedError
+
+    def __exit__(self, *error: Any) -> None:
+        """Stop the workers, also those in the middle of a task."""
+        if self._started:
+            self._started = False
+            self.stop()
+
+    def run(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[tuple[int, Any]]:
+        """Yield (number of the task, result) as they are done; a task that lost its worker is tried again.
+
+        Where it cannot be known which task has brought a worker down, those that were running are tried one
+        by one, so that it is known the next time.
+        """
+        tries, suspects = [0] * len(tasks), set[int]()
+        todo, flying, broken = deque(range(len(tasks))), dict[Future, int](), False
+        while todo or flying:
+            if broken and not flying:
+                self.__exit__()
+                broken = False
+            if not self._started:
+                self.start()
+                self._started = True
+            width = 1 if suspects else self.width
+            while todo and not broken and len(flying) < width:
+                number = todo.popleft()
+                flying[self.submit(in_worker, self.share, function, *tasks[number].arguments)] = number
+            for future in wait(flying, return_when=FIRST_COMPLETED).done:
+                number = flying.pop(future)
+                try:
+                    result = future.result()
+                except self.lost as error:
+                    broken = True
+                    tries[number] += 1
+                    suspects.add(number)
+                    todo.appendleft(number)
+                    name = tasks[number].name
+                    if tries[number] > self.retries:
+                        raise MachineError(
+                            f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
+                            "See to the memory of the workers, or take executor=serial."
+                        ) from error
+                    log.warning("%s has lost its worker and is done again", name)
+                else:
+                    suspects.discard(number)
+                    yield number, result
+
+
+def in_worker(threads: int | None, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Do a call in a worker, with its share of the threads."""
+    from ntkrun import machine
+
+    machine.tune()
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    return function(*arguments)
+
+
+def die_with_parent(parent: int) -> None:
+    """End this process soon after process number `parent` has ended; for workers, when they start."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,99 @@
+"""A dask cluster: one that is there, or processes of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from ntkrun.errors import MachineError, must_be
+from ntkrun.executors.base import RETRIES, Pool
+
+PATIENCE = 60  # seconds for the first worker of a cluster
+
+
+@dataclass
+class Dask(Pool):
+    """Workers of dask, whose scheduler does again what a lost one had.
+
+    Parameters
+    ----------
+    workers, threads : int or None
+        As for the others; a cluster with an address has its own.
+    address : str or None
+        Of a scheduler. None starts one that listens on this machine only.
+    """
+
+    name = "dask"
+
+    address: str | None = None
+    elsewhere = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        from distributed.scheduler import KilledWorker
+
+        self.lost, self.retries = (KilledWorker,), 0
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every parameter that is wrong."""
+        out = super().problems()
+        if self.address is not None and "://" not in str(self.address):
+            out.append(must_be("address", "Dask", "like tcp://host:8786", self.address))
+        return out
+
+    @property
+    def workers_here(self) -> int:  # type: ignore[override]
+        """Processes that it starts on this machine."""
+        return 0 if self.address else self.size
+
+    @property
+    def width(self) -> int:
+        """Tasks that are handed out at the same time: some wait at each worker, so that none is idle."""
+        if self.address is None:
+            return 2 * self.size
+        return 2 * max(1, len(self._client.nthreads()))
+
+    @property
+    def share(self) -> int | None:
+        """Threads of a worker; a cluster's own are left as they are."""
+        return super().share if self.address is None else self.threads
+
+    def start(self) -> None:
+        """Start the cluster, or reach for it."""
+        import dask
+        from distributed import Client, LocalCluster
+
+        dask.config.set({"distributed.scheduler.allowed-failures": RETRIES})
+        self._cluster = None
+        if self.address is None:
+            self._cluster = LocalCluster(
+                n_workers=self.size,
+                threads_per_worker=1,
+                host="127.0.0.1",
+                dashboard_address=None,
+                memory_limit=None,
+                silence_logs=50,
+            )
+        try:
+            self._client = Client(self._cluster or self.address, set_as_default=False, timeout=PATIENCE)
+            self._client.wait_for_workers(1, timeout=PATIENCE)
+        except (OSError, TimeoutError) as error:
+            if self._cluster is not None:
+                self._cluster.close(timeout=5)
+            raise MachineError(
+                f"No worker of {self.address or 'dask'} could be reached within {PATIENCE} s. "
+                "Is the scheduler running?"
+            ) from error
+        self._pool = self._client.get_executor(pure=False)
+
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
+        """Hand out one call."""
+        return self._pool.submit(function, *arguments)
+
+    def stop(self) -> None:
+        """Leave the cluster, and stop it if it is ours."""
+        self._client.close(timeout=5)
+        if self._cluster is not None:
+            self._cluster.close(timeout=5)

@@ -1,0 +1,1 @@
+"""Dual activations: values, derivatives and polynomials."""

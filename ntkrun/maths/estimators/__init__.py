@@ -1,0 +1,1 @@
+"""Ridge regression as scikit-learn estimators."""

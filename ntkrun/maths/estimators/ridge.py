@@ -1,0 +1,230 @@
+"""Ridge regression on kernel features as scikit-learn estimators: in one go or batch by batch.
+
+`fit` and a sequence of `partial_fit` over the same rows give the same solution but for rounding, since both
+keep nothing but sums (MATH: section 6), and the same rows are held out.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_class_weight
+from sklearn.utils.multiclass import check_classification_targets, unique_labels
+from torch import Tensor
+
+from ntkrun.errors import ConfigError, DataError, must_be
+from ntkrun.maths import metrics
+from ntkrun.maths.estimators.base import NTKRidge, sample_weights
+from ntkrun.maths.estimators.held_out import Sample
+from ntkrun.maths.ridge.normal import Linear
+
+
+class NTKRidgeRegressor(RegressorMixin, NTKRidge):
+    """Kernel ridge regression with an approximate neural tangent kernel.
+
+    >>> NTKRidgeRegressor(NTKRandomFeatures(2048)).fit(X, y).predict(X_new)
+
+    Parameters and attributes are those of NTKRidge.
+    """
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
+        """Fit to rows or images X (n, ...), targets y (n,) or (n, k) and weights (n,).
+
+        An integer weight is that many equal rows. Raises ConfigError for a bad parameter, DataError for bad
+        weights.
+        """
+        X, y, weight = self._all(X, y, sample_weight, reset=True)
+        self._start(X)
+        self._add(X, y, weight)
+        self._solution()
+        return self
+
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
+        """Add a batch; the features are fitted to the first one. Solving waits until predict."""
+        first = not hasattr(self, "features_")
+        X, y, weight = self._all(X, y, sample_weight, reset=first)
+        if first:
+            self._start(X)
+        self._add(X, y, weight)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return predictions (n,) or (n, k), float64."""
+        return self._raw(X).numpy().reshape(-1, *self._shape)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
+
+    def _all(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, Tensor, Tensor | None]:
+        if isinstance(X, Tensor):
+            y = torch.as_tensor(y, dtype=torch.float64)
+        else:
+            X, y = self._input(X, reset, y=y, multi_output=True, y_numeric=True)
+            y = torch.from_numpy(np.array(y, np.float64))
+        if reset:
+            self._shape = tuple(y.shape[1:])
+        y = y.reshape(len(y), -1)
+        weight = sample_weights(type(self).__name__, sample_weight, len(y))
+        if weight is None:
+            return X, y, None
+        some = (weight > 0).nonzero()[:, 0]
+        return _rows(X, some), y[some.to(y.device)], weight[some]
+
+
+class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
+    """Classification by ridge regression on centred one-hot targets, the class with the largest value.
+
+    >>> make_pipeline(StandardScaler(), NTKRidgeClassifier()).fit(X, y).score(X_new, y_new)
+
+    Parameters and attributes beyond those of NTKRidge:
+
+    Parameters
+    ----------
+    class_weight : None, "balanced" or dict
+        Factor of the weights of a class's rows. "balanced" makes all classes weigh the same; it is not for
+        partial_fit.
+
+    Attributes
+    ----------
+    classes_ : ndarray (k,)
+    temperature_ : float
+        Probabilities are the softmax of the values over it: the temperature that is most likely for held-out
+        rows under the fit to the other rows. If either side is empty it is 1/k: probabilities are then
+        1/k + values, to first order.
+    """
+
+    def __init__(
+        self,
+        features: Any = None,
+        *,
+        lambda_min: float = 1e-10,
+        lambda_max: float = 1e-1,
+        lambda_count: int = 28,
+        validation_fraction: float = 0.2,
+        alpha_per_target: bool = False,
+        class_weight: Any = None,
+        random_state: Any = 0,
+    ):
+        super().__init__(
+            features,
+            lambda_min=lambda_min,
+            lambda_max=lambda_max,
+            lambda_count=lambda_count,
+            validation_fraction=validation_fraction,
+            alpha_per_target=alpha_per_target,
+            random_state=random_state,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeClassifier:
+        """Fit to rows or images X (n, ...), labels y (n,) and weights (n,).
+
+        An integer weight is that many equal rows. Raises ConfigError for a bad parameter, DataError for bad
+        weights or a single class.
+        """
+        X, y, weight = self._all(X, y, sample_weight, reset=True)
+        self.classes_ = unique_labels(y)
+        if len(self.classes_) < 2:
+            raise DataError(must_be("y", type(self).__name__, "labels of more than one class", "one class"))
+        self._start(X)
+        self._add(X, self._targets(y), self._weighted(y, weight))
+        self._solution()
+        return self
+
+    def partial_fit(
+        self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
+    ) -> NTKRidgeClassifier:
+        """Add a batch; `classes`, all labels there will be, is needed in the first call."""
+        me, first = type(self).__name__, not hasattr(self, "features_")
+        if isinstance(self.class_weight, str):
+            remedy = "A batch does not know how often each class comes: give class_weight={class: weight}."
+            raise ConfigError(
+                must_be("class_weight", me, "None or a dict for partial_fit", self.class_weight, remedy)
+            )
+        X, y, weight = self._all(X, y, sample_weight, reset=first)
+        if first:
+            if classes is None:
+                raise ConfigError(must_be("classes", me, "given in the first call of partial_fit", None))
+            self.classes_ = unique_labels(np.asarray(classes))
+            self._start(X)
+        self._add(X, self._targets(y), self._weighted(y, weight))
+        return self
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the regression's values (n, k), or (n,) for two classes: positive for classes_[1]."""
+        value = self._raw(X).numpy()
+        return value[:, 1] - value[:, 0] if len(self.classes_) == 2 else value
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return labels (n,)."""
+        best = self._raw(X).argmax(1).numpy()
+        return self.classes_[best]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return probabilities (n, k), float64: softmax of the values over `temperature_`."""
+        return (self._raw(X) / self.temperature_).softmax(1).numpy()
+
+    @property
+    def temperature_(self) -> float:
+        """Temperature of the probabilities."""
+        self._solved()
+        return self._temperature
+
+    def _start(self, X: Any) -> None:
+        super()._start(X)
+        self._sample = Sample()
+
+    def _remember(self, z: Tensor, y: Tensor, weight: Tensor | None, draw: Tensor) -> None:
+        ones = torch.ones_like(draw) if weight is None else weight
+        self._sample.add(z, y.argmax(1), ones, draw)
+
+    def _solve(self) -> Linear:
+        fit = super()._solve()
+        self._temperature = 1 / len(self.classes_)
+        if self._tuned is not None:
+            self._temperature = self._sample.temperature(self._tuned)
+        return fit
+
+    def _all(self, X: Any, y: Any, sample_weight: Any, reset: bool) -> tuple[Any, np.ndarray, Tensor | None]:
+        if isinstance(X, Tensor):
+            y = np.asarray(y.cpu() if isinstance(y, Tensor) else y)
+        else:
+            X, y = self._input(X, reset, y=y)
+        check_classification_targets(y)
+        weight = sample_weights(type(self).__name__, sample_weight, len(y))
+        if weight is None:
+            return X, y, None
+        some = (weight > 0).nonzero()[:, 0]
+        return _rows(X, some), y[some.cpu().numpy()], weight[some]
+
+    def _weighted(self, y: np.ndarray, weight: Tensor | None) -> Tensor | None:
+        """Return the rows' weights, each times that of its class."""
+        if self.class_weight is None:
+            return weight
+        own = None if weight is None else weight.cpu().numpy()
+        try:
+            factors = compute_class_weight(self.class_weight, classes=self.classes_, y=y, sample_weight=own)
+        except (ValueError, TypeError) as error:
+            me, allowed = type(self).__name__, 'None, "balanced" or a dict {class: weight}'
+            reason = " ".join(str(error).split())
+            raise ConfigError(must_be("class_weight", me, allowed, self.class_weight, reason)) from error
+        each = factors[np.searchsorted(self.classes_, y)]
+        each = torch.from_numpy(each if own is None else each * own)
+        return sample_weights(type(self).__name__, each, len(y))
+
+    def _targets(self, y: np.ndarray) -> Tensor:
+        index = np.searchsorted(self.classes_, y)
+        index = index.clip(max=len(self.classes_) - 1)
+        if (self.classes_[index] != y).any():
+            unknown = np.setdiff1d(y, self.classes_)[:3].tolist()
+            raise DataError(must_be("y", type(self).__name__, "labels that `classes` names", unknown))
+        return metrics.targets(torch.from_numpy(index), len(self.classes_))
+
+
+def _rows(X: Any, index: Tensor) -> Any:
+    return X[index.to(X.device)] if isinstance(X, Tensor) else X[index.cpu().numpy()]

@@ -1,1 +1,0 @@
-"""Layers of the network, read as maps of features."""

@@ -1,0 +1,86 @@
+"""Methods that turn a row into features, whose inner products are the kernel."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ntkrun.maths.method.base import DTYPES, Method, P, Solves, torch_device
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.maths.ridge.normal import Linear
+from ntkrun.maths.rng import Stream
+from ntkrun.maths.sketch.count_sketch import CountSketch
+
+
+class FeatureMethod(Method):
+    """A method whose `transform` gives features (n, feature_dim).
+
+    A subclass implements `_draw`, which takes its randomness from `seed_`, `_features` and `bytes_per_row`.
+    """
+
+    predictor = Linear
+
+    def problem(self, solver: Solves[P]) -> P:
+        """Return how a solver solves ridge regression on features."""
+        return solver.primal
+
+    @property
+    def columns(self) -> int:
+        """Columns of the features, after fit."""
+        return self.columns_for(self.input_shape_)
+
+    def columns_for(self, shape: Sequence[int]) -> int:
+        """Return the columns of the features of rows shaped `shape`, before fit."""
+        return self._asked or int(np.prod(shape))
+
+    @property
+    def fewest(self) -> int:
+        """Minimum columns drawn; smaller requests are folded by a CountSketch."""
+        return 16
+
+    @property
+    def drawn(self) -> int:
+        """Columns that `_features` returns: n_components, or `fewest` if that is more."""
+        return max(self._asked, self.fewest)
+
+    @property
+    def _asked(self) -> int:
+        return int(getattr(self, "n_components", 0))
+
+    def reference(self) -> KernelMethod | None:
+        """Return the exact kernel method that this one approximates; None if there is none."""
+        return None
+
+    def kernel(self, X: Any, Y: Any = None) -> Any:
+        """Return the exact kernel (n, m) that the method aims at; symmetric and cheaper for Y None."""
+        reference = self.reference()
+        if reference is None:
+            raise NotImplementedError(f"{type(self).__name__} has no exact kernel")
+        return reference.kernel(X, Y)
+
+    def _fit(self, X: Any) -> None:
+        self._fold = None
+        if 0 < self._asked < self.fewest:
+            stream = Stream(self.seed_).child("fold")
+            fold = CountSketch(self.fewest, self._asked, stream, DTYPES[self.dtype])
+            self._fold = fold.to(torch_device(self.device))
+        n = X.shape[0]
+        rows = min(self.sample_rows, n)
+        # a method that looks at its inputs takes evenly spread ones
+        self._draw(X[[i * n // rows for i in range(rows)]] if rows < n else X)
+
+    def _transform(self, batch: Tensor) -> Tensor:
+        z = self._features(batch)
+        return z if self._fold is None else self._fold(z)
+
+    @abstractmethod
+    def _draw(self, X: Any) -> None:
+        """Draw everything, from the shape of the rows X and `seed_`, or fit it to X."""
+
+    @abstractmethod
+    def _features(self, batch: Tensor) -> Tensor:
+        """Return the features (n, drawn) of a batch, row by row."""

@@ -1,0 +1,38 @@
+"""Methods for rows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.maths.method.base import DTYPES, Method
+
+
+class RowMethod(Method):
+    """A method for rows (n, d); images are taken as rows of their pixels."""
+
+    sparse = True
+
+    @property
+    def width(self) -> int:
+        """Entries of a row, after fit."""
+        return int(np.prod(self.input_shape_))
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of a row, its features and a few layers of the same size."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        return size * (2 * int(np.prod(shape)) + 8 * int(getattr(self, "n_components", 0)))
+
+    def flat(self, x: Any) -> Tensor:
+        """Return x as rows (n, d) of this method's dtype on its device."""
+        return self._tensor(x).flatten(1)
+
+    def _gram(self, function: Callable[[Tensor, Tensor], Tensor], X: Any, Y: Any) -> Any:
+        """Return function(X, Y) of flat rows; a tensor if X is one, else an array."""
+        x = self.flat(X)
+        out = function(x, x if Y is None else self.flat(Y))
+        return out if isinstance(X, Tensor) else out.cpu().numpy()

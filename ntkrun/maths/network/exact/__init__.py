@@ -1,0 +1,1 @@
+"""Exact kernels of a network, and features that have them."""

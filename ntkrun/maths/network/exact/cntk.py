@@ -1,0 +1,153 @@
+"""Exact convolutional neural tangent kernel with global average pooling (MATH: section 2).
+
+Source: Arora et al. 2019, "On exact computation with an infinitely wide neural net"; in the form that
+Zandieh et al. 2021 (section 4) sketch. `depth` counts convolutions: Arora's "depth d" has d-1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ntkrun.maths.dual.arccos import kappa0, kappa1
+from ntkrun.maths.dual.polynomial import Activation
+from ntkrun.maths.kernel.gram import gram
+from ntkrun.maths.network.exact import cntk_cpu
+
+
+@dataclass(frozen=True)
+class CNTK:
+    """The exact kernel; calling it on two image batches gives the Gram matrix between them.
+
+    Parameters
+    ----------
+    depth : int
+        Convolutions, L >= 1 (>= 2 for trained="inner", where depth 1 trains nothing).
+    filter_size : int
+        Odd side q of the filters.
+    trained : {"inner", "all"}
+        "inner" leaves the first convolution and the last linear layer untrained (the paper's
+        kernel); "all" trains every layer.
+    padding : {"same", "valid"}
+    duals : tuple of (kappa1, kappa0) for each layer, or None
+        Other dual activations in place of the ReLU's, such as the polynomials of a sketch.
+
+    Cost: 4 (HW)^2 L arccosines a pair of H x W images, O(HW) memory a thread on the CPU.
+    """
+
+    depth: int = 3
+    filter_size: int = 3
+    trained: str = "inner"
+    padding: str = "same"
+    duals: tuple[tuple[Activation, Activation], ...] | None = None
+
+    def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Return Theta, (n, m); entries of a symmetric block (y None) are computed once.
+
+        x (n, H, W, C) and y (m, H, W, C), float32 or float64, on one device.
+        """
+        return gram(self.pairs, x, y)
+
+    def pairs(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
+        """Return Theta(x[ix[p]], y[iy[p]]) for all p, shape (len(ix),)."""
+        if x.device.type == "cpu" and self.duals is None:
+            return self._pairs_cpu(x, y, ix, iy)
+        return self._pairs_torch(x, y, ix, iy)
+
+    def _pairs_cpu(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
+        same, dtype = self.padding == "same", x.numpy().dtype
+        px, sx, rx = self._flat(x)
+        py, sy, ry = (px, sx, rx) if y is x else self._flat(y)
+        poly, snap, threads = cntk_cpu.compiled_settings(dtype)
+        chunks = min(len(ix), 64 * threads)  # enough for an even share, few enough to reuse buffers
+        out = np.empty(len(ix), np.float64)
+        q, stride = self.filter_size, x.shape[2] + self.filter_size // 2
+        cntk_cpu.cntk_pairs(
+            px, py, ix, iy, sx, sy, rx, ry, stride, q, same, self.trained == "all", poly, snap, chunks, out
+        )
+        shrink = 0 if same else (q - 1) * self.depth
+        positions = (x.shape[1] - shrink) * (x.shape[2] - shrink)
+        return torch.from_numpy(out / positions**2).to(x.dtype)
+
+    def _flat(self, x: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return pixels (n, C, P), roots of the norms and their reciprocals (n, L, P)."""
+        n, height, width, channels = x.shape
+        spare = self.filter_size // 2
+        planar = x.numpy().transpose(0, 3, 1, 2)
+        pixels = np.zeros((n, channels, height, width + spare), planar.dtype)
+        pixels[..., :width] = planar
+        roots = np.zeros((n, self.depth, height, width + spare), planar.dtype)
+        for h, norm in enumerate(
+            cntk_cpu.norms(planar, self.depth, self.filter_size, self.padding == "same")
+        ):
+            roots[:, h, : norm.shape[1], : norm.shape[2]] = np.sqrt(norm)
+        reciprocals = np.divide(1, roots, out=np.zeros_like(roots), where=roots > 0)
+        return (
+            pixels.reshape(n, channels, -1),
+            roots.reshape(n, self.depth, -1),
+            reciprocals.reshape(n, self.depth, -1),
+        )
+
+    def _pairs_torch(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
+        """Do the same on any device: displacements outside, pairs batched inside."""
+        height, width = x.shape[1:3]
+        batch = max(1, (1 << 24) // (height * width * (x.shape[3] + 8)))
+        parts = []
+        for start in range(0, len(ix), batch):
+            a = x[torch.from_numpy(ix[start : start + batch]).to(x.device)].permute(0, 3, 1, 2)
+            b = y[torch.from_numpy(iy[start : start + batch]).to(y.device)].permute(0, 3, 1, 2)
+            na, nb = self._norms_torch(a), self._norms_torch(b)
+            total = x.new_zeros(len(a), dtype=torch.float64)
+            for here, there in _displacements(height, width):
+                total += self._displaced(a, b, na, nb, here, there)
+            parts.append(total / (na[-1].shape[1] * na[-1].shape[2]) ** 2)
+        return torch.cat(parts).to(x.dtype) if parts else x.new_empty(0)
+
+    def _patch_sum(self, z: Tensor) -> Tensor:
+        """Sum q x q windows of z (n, h, w); zero outside for `same`."""
+        q = self.filter_size
+        pad = q // 2 if self.padding == "same" else 0
+        return F.avg_pool2d(z[:, None], q, stride=1, padding=pad, divisor_override=1)[:, 0]
+
+    def _norms_torch(self, x: Tensor) -> list[Tensor]:
+        out = [self._patch_sum(x.square().sum(1))]
+        for _ in range(self.depth - 1):
+            out.append(self._patch_sum(out[-1]) / self.filter_size**2)
+        return out
+
+    def _displaced(self, a: Tensor, b: Tensor, na: list, nb: list, here: tuple, there: tuple) -> Tensor:
+        """Return the part of the sum over positions that has one displacement, (n,) float64."""
+        q, train_all = self.filter_size, self.trained == "all"
+
+        def crop(z: Tensor, corner: tuple, shape: tuple) -> Tensor:
+            (i, j), (h, w) = corner, shape
+            return z[..., i : i + h, j : j + w]
+
+        shape = (a.shape[2] - max(here[0], there[0]), a.shape[3] - max(here[1], there[1]))
+        shrink = 0 if self.padding == "same" else q - 1
+        if min(shape) - self.depth * shrink <= 0:
+            return a.new_zeros(len(a), dtype=torch.float64)
+        c = self._patch_sum((crop(a, here, shape) * crop(b, there, shape)).sum(1))
+        pi_h = c if train_all else torch.zeros_like(c)
+        for layer in range(self.depth):
+            size = c.shape[1:]
+            scale = (crop(na[layer], here, size) * crop(nb[layer], there, size)).sqrt()
+            rho = torch.where(scale > 0, c / scale, 0)
+            first, second = self.duals[layer] if self.duals else (kappa1, kappa0)
+            gamma, dot = scale * first(rho) / q**2, second(rho) / q**2
+            if layer == self.depth - 1:
+                return (pi_h * dot + (gamma if train_all else 0)).sum((1, 2), dtype=torch.float64)
+            c, pi_h = self._patch_sum(gamma), self._patch_sum(pi_h * dot + gamma)
+        raise AssertionError("unreachable: the last layer returns")
+
+
+def _displacements(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    """Yield the corners (in x, in y) of the overlap for every displacement of y against x."""
+    for di in range(1 - height, height):
+        for dj in range(1 - width, width):
+            yield (max(0, -di), max(0, -dj)), (max(0, di), max(0, dj))

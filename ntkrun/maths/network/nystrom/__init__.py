@@ -1,0 +1,1 @@
+"""Layers fitted to training images by Nystrom maps."""

@@ -1,0 +1,247 @@
+"""Layers fitted to training images: a Nystrom map for each non-linearity (MATH: section 7).
+
+Nothing here is random but the choice of landmarks, and labels are never seen. Where `relu` sketches
+polynomials of a kernel, these layers evaluate the kernel itself at landmark patches, so a few hundred
+coordinates a pixel do what the oblivious sketch cannot with thousands. Each layer is fitted on a sample of
+images that has passed the layers before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from operator import itemgetter
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ntkrun.maths.dual.activation import Dual
+from ntkrun.maths.network.nystrom.landmarks import choose, nystrom, principal
+from ntkrun.maths.network.sketched.conv import patch_sum, reciprocal
+from ntkrun.maths.rng import Stream
+
+
+@dataclass
+class Maps:
+    """Features of every position of a batch of images.
+
+    Attributes
+    ----------
+    norm : Tensor (n, h, w)
+        Sigma(x, x), which the features reach up to what they leave out.
+    phi : Tensor (n, h, w, s)
+        <phi, phi'> ~ Sigma, the kernel of the activations.
+    psi : Tensor (n, h, w, t) or None
+        <psi, psi'> ~ Theta, the tangent kernel; None while nothing is trained; `phi` itself where both agree.
+    """
+
+    norm: Tensor
+    phi: Tensor
+    psi: Tensor | None
+
+    def tangent(self, phi: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor | None:
+        """Return what becomes of psi: None stays, where it is phi it is the new one, else `change` of it."""
+        return phi if self.psi is self.phi else None if self.psi is None else change(self.psi)
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What the layers of one resolution share.
+
+    candidates : int
+        Positions that landmarks are chosen from.
+    landmarks, dim : int
+        Landmarks of a layer, and the leading directions that are kept.
+    same : bool
+        Zeros around the image in front of a convolution, so that it keeps its size.
+    dual : Dual
+        The non-linearity.
+    """
+
+    candidates: int
+    landmarks: int
+    dim: int
+    same: bool
+    dual: Dual
+
+
+def chunks(maps: Maps, size: int = 32) -> Iterator[Maps]:
+    """Yield the maps of a few images at a time: the sample as a whole would not fit into little memory."""
+    for start in range(0, len(maps.norm), size):
+        cut = slice(start, start + size)
+        phi = maps.phi[cut]
+        yield Maps(maps.norm[cut], phi, maps.tangent(phi, itemgetter(cut)))
+
+
+def passed(layer: Callable[[Maps], Maps], maps: Maps) -> Maps:
+    """Return the maps of a sample behind a layer, computed in chunks."""
+    parts = [layer(part) for part in chunks(maps)]
+    phi = torch.cat([part.phi for part in parts])
+    psis = [part.psi for part in parts if part.psi is not None]
+    shared = parts[0].psi is parts[0].phi
+    psi = phi if shared else torch.cat(psis) if psis else None
+    return Maps(torch.cat([part.norm for part in parts]), phi, psi)
+
+
+def planar(z: Tensor) -> Tensor:
+    """Return z (n, h, w, c) as (n, c, h, w), without moving anything."""
+    return z.permute(0, 3, 1, 2)
+
+
+class Patches:
+    """The q x q neighbourhoods of maps, as vectors that are divided by q: their norm is a mean, not a sum."""
+
+    def __init__(self, q: int, same: bool):
+        self.q, self.pad = q, q // 2 if same else 0
+
+    def norm(self, norm: Tensor) -> Tensor:
+        """Return the squared norm of each patch."""
+        return patch_sum(norm, self.q, self.pad > 0) / self.q**2 if self.q > 1 else norm
+
+    def multiply(self, z: Tensor, filters: Tensor) -> Tensor:
+        """Return <patch, filter> (n, h', w', r) for filters (r, c, q, q)."""
+        if self.q == 1:
+            return z @ filters[:, :, 0, 0].T
+        return F.conv2d(planar(z), filters, padding=self.pad).permute(0, 2, 3, 1).contiguous()
+
+    def take(self, z: Tensor, index: Tensor) -> Tensor:
+        """Return patches number `index` of the flattened positions, (s, c q q) float64."""
+        z = F.pad(z, (0, 0, self.pad, self.pad, self.pad, self.pad))
+        h, w = z.shape[1] - self.q + 1, z.shape[2] - self.q + 1
+        n, i, j = index // (h * w), index // w % h, index % w
+        offsets = [(a, b) for a in range(self.q) for b in range(self.q)]
+        windows = torch.stack([z[n, i + a, j + b] for a, b in offsets], 2)
+        return windows.flatten(1).to(torch.float64) / self.q
+
+    def filters(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
+        """Return rows (r, c q q) as filters (r, c, q, q) that `multiply` patches with them."""
+        shaped = (rows / self.q).reshape(len(rows), -1, self.q, self.q).to(dtype)
+        return shaped.contiguous(memory_format=torch.channels_last)
+
+
+class Conv:
+    """A convolution by itself: the direct sum over the neighbourhood, in its leading directions."""
+
+    def __init__(self, q: int, how: Fitting, stream: Stream):
+        self.patches, self.how, self.stream = Patches(q, how.same), how, stream
+
+    def fit(self, maps: Maps) -> None:
+        """Choose the directions of phi and of psi from the maps of a sample."""
+        norm = self.patches.norm(maps.norm)
+        index = some(norm.numel(), self.how.candidates, self.stream).to(norm.device)
+
+        def project(z: Tensor) -> Tensor:
+            basis = principal(self.patches.take(z, index), self.how.dim)
+            return self.patches.filters(basis.T, z.dtype)
+
+        self.phi = project(maps.phi)
+        self.psi = None if maps.psi is None or maps.psi is maps.phi else project(maps.psi)
+
+    def __call__(self, maps: Maps) -> Maps:
+        """Return the maps of the neighbourhoods."""
+        phi = self.patches.multiply(maps.phi, self.phi)
+        psi = phi if maps.psi is maps.phi else None
+        if self.psi is not None and maps.psi is not None:
+            psi = self.patches.multiply(maps.psi, self.psi)
+        return Maps(self.patches.norm(maps.norm), phi, psi)
+
+
+class Pool:
+    """Averages over 2 x 2 positions; an odd last row or column is left out."""
+
+    def fit(self, maps: Maps) -> None:
+        """Nothing to choose."""
+
+    def __call__(self, maps: Maps) -> Maps:
+        """Return maps of half the size.
+
+        The norm of an average needs the kernel between its four positions, which only the features know:
+        what they leave out of the norm is taken to shrink as they do.
+        """
+        before = self._mean(maps.phi.square().sum(-1, keepdim=True))[..., 0]
+        phi = self._mean(maps.phi)
+        ratio = phi.square().sum(-1) * reciprocal(before)
+        norm = self._mean(maps.norm[..., None])[..., 0] * ratio
+        return Maps(norm, phi, maps.tangent(phi, self._mean))
+
+    def _mean(self, z: Tensor) -> Tensor:
+        return F.avg_pool2d(planar(z), 2).permute(0, 2, 3, 1)
+
+
+class Act:
+    """A non-linearity with dual f, with the convolution right before it if there is one (q > 1).
+
+        phi' = k1(x, landmarks) A,    k1 = sqrt(N N') f(cos)
+        psi' = kt(x, landmarks) B,    kt = <psi, psi'> f'(cos) + k1
+
+    Parameters
+    ----------
+    q : int
+        Side of the neighbourhood; 1 for a single position.
+    how : Fitting
+    stream : Stream
+    tangent : bool
+        Whether anything is trained: psi comes out.
+    """
+
+    def __init__(self, q: int, how: Fitting, stream: Stream, tangent: bool = True):
+        self.patches, self.how, self.stream, self.tangent = Patches(q, how.same), how, stream, tangent
+
+    def fit(self, maps: Maps) -> None:
+        """Choose landmarks and directions from the maps of a sample."""
+        sample = Sample(self.patches, maps, self.how.candidates, self.stream)
+        k1 = sample.outer_root * self.how.dual.first(sample.cosine)
+        kt = None if sample.theta is None else sample.theta * self.how.dual.second(sample.cosine) + k1
+        z = choose(k1 if kt is None else kt, self.how.landmarks, self.stream.generator())
+        self.phi_filters, self.psi_filters = sample.filters(z, maps.phi.dtype)
+        self.a = sample.directions(k1, z, self.how.dim).to(maps.phi.dtype)
+        self.b = None if kt is None else sample.directions(kt, z, self.how.dim).to(maps.phi.dtype)
+
+    def __call__(self, maps: Maps) -> Maps:
+        """Return the maps behind it."""
+        norm = self.patches.norm(maps.norm)
+        root = norm.sqrt()
+        u = self.patches.multiply(maps.phi, self.phi_filters)
+        v = None
+        if self.psi_filters is not None and maps.psi is not None:
+            # where psi is phi, the landmarks' filters are the same too
+            v = u.clone() if maps.psi is maps.phi else self.patches.multiply(maps.psi, self.psi_filters)
+        self.how.dual.activate(u, v, reciprocal(root), root)
+        phi = u @ self.a
+        psi = v @ self.b if v is not None and self.b is not None else phi if self.tangent else None
+        return Maps(norm, phi, psi)
+
+
+class Sample:
+    """Kernel values between candidate positions of a sample of images, float64.
+
+    cosine, outer_root (s, s); root (s,); theta (s, s) or None, the tangent kernel that comes in.
+    """
+
+    def __init__(self, patches: Patches, maps: Maps, candidates: int, stream: Stream):
+        norm = patches.norm(maps.norm).flatten().to(torch.float64)
+        index = some(len(norm), candidates, stream.child("candidates")).to(norm.device)
+        self.patches = patches
+        self.root = norm[index].sqrt()
+        inverse = reciprocal(self.root)
+        self.unit = patches.take(maps.phi, index) * inverse[:, None]
+        self.cosine = self.unit @ self.unit.T
+        self.cosine.fill_diagonal_(1.0)  # the features leave a little out of the norm
+        self.outer_root = torch.outer(self.root, self.root)
+        self.v = None if maps.psi is None else patches.take(maps.psi, index) * inverse[:, None]
+        self.theta = None if self.v is None else (self.v @ self.v.T) * self.outer_root
+
+    def directions(self, k: Tensor, z: Tensor, dim: int) -> Tensor:
+        """Return the Nystrom map (r, dim) of a kernel k (s, s) with the norms in it, for filters without."""
+        return self.root[z, None] * nystrom(k[z][:, z], k[:, z], dim)
+
+    def filters(self, z: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:
+        """Return the landmarks z as filters of phi and psi, divided by the root of their norm."""
+        make = self.patches.filters
+        return make(self.unit[z], dtype), None if self.v is None else make(self.v[z], dtype)
+
+
+def some(n: int, count: int, stream: Stream) -> Tensor:
+    """Return at most `count` distinct numbers below n, int64, sorted."""
+    return stream.permutation(n)[:count].sort().values

@@ -1,0 +1,1 @@
+"""Layers as maps of sketched features."""

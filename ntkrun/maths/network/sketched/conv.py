@@ -1,0 +1,133 @@
+"""The convolution layer in features: direct sum over neighbours, then one sketch (MATH: section 4).
+
+The q^2 neighbours are first rotated by the two-dimensional cosine transform, then each coordinate
+of each neighbour gets a random sign and the q^2 numbers of one channel are added: a CountSketch of the direct
+sum whose buckets are the channels. Because images are smooth, nearly all energy sits in the first
+cosine and hardly anything collides; the whole is one depthwise convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from scipy.fft import dct
+from torch import Tensor
+
+from ntkrun.maths.network.sketched.pair import Pair
+from ntkrun.maths.rng import Stream
+
+
+def cosine_filters(q: int) -> Tensor:
+    """Return the q^2 orthonormal two-dimensional cosines, (q^2, q, q), the constant first."""
+    import numpy as np
+
+    one = torch.from_numpy(dct(np.eye(q), norm="ortho", axis=0))
+    return torch.einsum("ai,bj->abij", one, one).reshape(q * q, q, q)
+
+
+def patch_sum(x: Tensor, q: int, same: bool) -> Tensor:
+    """Sum q x q windows of x (n, h, w); zeros outside for `same`, else the image shrinks by q-1."""
+    return F.avg_pool2d(x[:, None], q, stride=1, padding=q // 2 if same else 0, divisor_override=1)[:, 0]
+
+
+def reciprocal(x: Tensor) -> Tensor:
+    """Return 1/x, and 0 where x is 0."""
+    return torch.where(x > 0, 1 / x, torch.zeros_like(x))
+
+
+class InputConv:
+    """The first convolution: patches of pixels, embedded in `dim` coordinates (exactly if they fit).
+
+    Parameters
+    ----------
+    channels, filter_size, dim : int
+    same : bool
+        Pad with zeros so that the image keeps its size.
+    stream : Stream
+    dtype : torch.dtype
+    """
+
+    def __init__(
+        self, channels: int, filter_size: int, dim: int, same: bool, stream: Stream, dtype: torch.dtype
+    ):
+        q = filter_size
+        self.q, self.same = q, same
+        weight = stream.orthonormal(q * q * channels, dim, dtype=dtype)
+        self.weight = weight.T.reshape(dim, channels, q, q).contiguous(memory_format=torch.channels_last)
+
+    def to(self, device: torch.device) -> InputConv:
+        """Move to `device` and return self."""
+        self.weight = self.weight.to(device)
+        return self
+
+    def features(self, x: Tensor) -> Pair:
+        """Return unit features of the patches of x (n, H, W, C)."""
+        norm = patch_sum(x.square().sum(-1), self.q, self.same)
+        z = F.conv2d(x.permute(0, 3, 1, 2), self.weight, padding=self.q // 2 if self.same else 0)
+        phi = z.permute(0, 2, 3, 1) * reciprocal(norm.sqrt())[..., None]
+        return Pair(norm, torch.zeros_like(norm), phi)
+
+
+class Conv:
+    """A later convolution, on the pair (phi, psi) of the ReLU layer before it.
+
+    Parameters
+    ----------
+    filter_size, dim : int
+    same : bool
+    stream : Stream
+    dtype : torch.dtype
+    renormalise : bool
+        Scale phi back to unit rows, whose norms are known exactly. A sketched norm drifts, and
+        powers of it drift faster; without this the sketch is unbiased and worse.
+    """
+
+    def __init__(
+        self,
+        filter_size: int,
+        dim: int,
+        same: bool,
+        stream: Stream,
+        dtype: torch.dtype,
+        renormalise: bool = True,
+    ):
+        q = filter_size
+        self.q, self.dim, self.same, self.renormalise = q, dim, same, renormalise
+        self.cosines = cosine_filters(q).to(dtype)[:, None]
+        # one set of signs for phi and one for psi: each sums into its own channels
+        self.filters = [
+            torch.einsum(
+                "jc,jab->cab", stream.child(name).rademacher(q * q, dim, dtype=dtype), self.cosines[:, 0]
+            )[:, None]
+            for name in ("phi", "psi")
+        ]
+
+    def to(self, device: torch.device) -> Conv:
+        """Move to `device` and return self."""
+        self.cosines = self.cosines.to(device)
+        self.filters = [f.to(device) for f in self.filters]
+        return self
+
+    def features(self, pair: Pair) -> Pair:
+        """Return the pair over the neighbourhoods, with the exact norm of the next layer."""
+        norm = patch_sum(pair.norm, self.q, self.same) / self.q**2
+        before, after = pair.norm.sqrt() / self.q, reciprocal(norm.sqrt())
+        alpha, phi = self._patch(pair.alpha, pair.phi, before, after, 0)
+        if self.renormalise:
+            want = (1 - alpha.square()).clamp_(min=0).sqrt()
+            phi *= (want * reciprocal(torch.linalg.vector_norm(phi, dim=-1)))[..., None]
+        if pair.psi is pair.phi or pair.psi is None or pair.beta is None:
+            return Pair(norm, alpha, phi, alpha, phi)
+        beta, psi = self._patch(pair.beta, pair.psi, before, after, 1)
+        return Pair(norm, alpha, phi, beta, psi)
+
+    def _patch(
+        self, constant: Tensor, z: Tensor, before: Tensor, after: Tensor, which: int
+    ) -> tuple[Tensor, Tensor]:
+        pad = self.q // 2 if self.same else 0
+        exact = F.conv2d((constant * before)[:, None], self.cosines, padding=pad) * after[:, None]
+        weighted = (z * before[..., None]).permute(0, 3, 1, 2)
+        out = F.conv2d(weighted, self.filters[which], padding=pad, groups=self.dim).permute(0, 2, 3, 1)
+        out = out.mul_(after[..., None])
+        out[..., : exact.shape[1] - 1] += exact[:, 1:].permute(0, 2, 3, 1)
+        return exact[:, 0], out

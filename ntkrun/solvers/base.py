@@ -1,0 +1,58 @@
+"""What every solver has in common: a grid of ridge parameters, and the problems that it solves."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from ntkrun.errors import ConfigError
+from ntkrun.executors.base import Executor
+from ntkrun.maths.ridge.path import grid, grid_problems
+from ntkrun.solvers.kernel import KernelProblem
+from ntkrun.solvers.problem import Problem
+from ntkrun.store.features import Train, Valid
+
+
+@dataclass(frozen=True)
+class Solver(ABC):
+    """Ridge regression over stored features or kernel values; lambda is chosen from a grid.
+
+    Parameters
+    ----------
+    lambda_min, lambda_max : float
+        Ends of the grid, relative to the mean squared norm of the centred features.
+    lambda_count : int
+        Number of points, equally spaced in the logarithm.
+    """
+
+    name: ClassVar[str]
+
+    lambda_min: float = 1e-10
+    lambda_max: float = 1e-1
+    lambda_count: int = 28
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every parameter that is wrong."""
+        return grid_problems(type(self).__name__, self.lambda_min, self.lambda_max, self.lambda_count)
+
+    def check(self) -> None:
+        """Raise ConfigError with all problems."""
+        if found := self.problems():
+            raise ConfigError(" ".join(found))
+
+    def grid(self) -> list[float]:
+        """Return the relative ridge parameters, ascending."""
+        return grid(self.lambda_min, self.lambda_max, self.lambda_count)
+
+    @abstractmethod
+    def bytes(self, columns: int, targets: int) -> int:
+        """Return the memory that `primal` needs for rows of `columns` features and `targets` targets."""
+
+    @abstractmethod
+    def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
+        """Return the problem for features; the work that does not depend on lambda is done."""
+
+    def dual(self, train: Train, valid: Valid, executor: Executor) -> Problem:
+        """Return the problem for kernel values."""
+        return KernelProblem(train, valid)

@@ -1,0 +1,206 @@
+"""The work of a run per sort of method: features of rows, or exact kernel values.
+
+A task computes a piece of a part, knows its memory, and names the rows that a saved model needs.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from abc import ABC, abstractmethod
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ntkrun.datasets.split import Role, Split
+from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.solvers.base import Solver
+
+log = logging.getLogger(__name__)
+
+
+class Piece(NamedTuple):
+    """Rows start..stop of a part: the content of the shard `name`."""
+
+    name: str
+    role: Role
+    start: int
+    stop: int
+
+
+class Task(ABC):
+    """The work of a run, for a method that is not fitted yet."""
+
+    kind: ClassVar[str]  # as results and reports call it
+    title: ClassVar[str]
+    unit: ClassVar[str]
+    fit_seconds = 0.0
+
+    def __init__(self, split: Split, method: Method):
+        self.split, self.dtype = split, DTYPES[method.dtype]
+        self.method = method.for_data(split.train.x.shape[1:])
+        self.device = torch_device(method.device)
+
+    @abstractmethod
+    def fit(self) -> None:
+        """Fit the method."""
+
+    @abstractmethod
+    def warm_up(self) -> None:
+        """Do a little work, so that one-time set-up is not timed."""
+
+    @abstractmethod
+    def units(self, piece: Piece) -> int:
+        """Return the amount of work in a piece."""
+
+    @abstractmethod
+    def compute(self, piece: Piece) -> Tensor:
+        """Return the numbers of a piece (rows, columns)."""
+
+    @property
+    @abstractmethod
+    def columns(self) -> int:
+        """Columns of a piece, known before the method is fitted."""
+
+    @abstractmethod
+    def bytes(self, shard_rows: int, solver: Solver) -> int:
+        """Return the memory that this process needs beyond what is loaded: batch, shard, solver."""
+
+    @abstractmethod
+    def model_rows(self) -> np.ndarray:
+        """Return the raw training rows that a saved model needs to fit its method again."""
+
+    def reference(self) -> KernelMethod | None:
+        """Return the exact kernel that the method approximates; None if there is none."""
+        return None
+
+    def batch_bytes(self) -> int:
+        """Return the memory of a batch in flight."""
+        shape = self.method.shape_of(self.split.train.x.shape[1:])
+        return max(BATCH_BYTES, self.method.bytes_per_row(shape))
+
+    def largest(self, shard_rows: int) -> int:
+        """Return the numbers in the largest shard."""
+        split = self.split
+        rows = min(shard_rows, max(len(part) for part in (split.train, split.valid, split.test)))
+        return rows * self.columns
+
+
+class FeatureTask(Task):
+    """Compute features of rows, which do not influence each other."""
+
+    kind, title, unit = "features", "featurize ", "rows"
+    method: FeatureMethod
+
+    def reference(self) -> KernelMethod | None:
+        """See Task."""
+        return self.method.reference()
+
+    def fit(self) -> None:
+        """Fit the method to a sample of the training rows."""
+        start = time.perf_counter()
+        sample = self.split.sample(self.method.sample_rows, self.dtype, self.device)
+        self.method.fit(sample)
+        # drawing random numbers is set-up, looking at rows is work
+        if self.method.sample_rows > 1:
+            self.fit_seconds = time.perf_counter() - start
+            log.info("fit        to %d training rows in %.1f s", len(sample), self.fit_seconds)
+
+    def warm_up(self) -> None:
+        """Compute one row."""
+        self.compute(Piece("", Role.TRAIN, 0, 1))
+
+    def units(self, piece: Piece) -> int:
+        """Return the number of rows."""
+        return piece.stop - piece.start
+
+    def compute(self, piece: Piece) -> Tensor:
+        """Return the features of the rows."""
+        _, role, start, stop = piece
+        return self.method.transform(self.split.batch(role, start, stop, self.dtype, self.device))
+
+    @property
+    def columns(self) -> int:
+        """See Task."""
+        return self.method.columns_for(self.split.train.x.shape[1:])
+
+    def bytes(self, shard_rows: int, solver: Solver) -> int:
+        """See Task."""
+        shard = self.largest(shard_rows)
+        # the shard, and its file, twice while it is written
+        featurize = self.batch_bytes() + 12 * shard
+        # the shard in both precisions; file and shard of the next
+        regress = solver.bytes(self.columns, self.split.classes or 1) + 20 * shard
+        return max(featurize, regress)
+
+    def model_rows(self) -> np.ndarray:
+        """Return the rows that the method was fitted to."""
+        return self.split.raw_sample(self.method.sample_rows)
+
+
+class KernelTask(Task):
+    """Compute rows of the exact Gram matrix against all training rows: the train part, then the valid part.
+
+    Training rows hold their columns up to the diagonal and zeros beyond, so each symmetric entry is computed
+    once.
+    """
+
+    kind, title, unit = "kernel", "kernel    ", "entries"
+    method: KernelMethod
+
+    def fit(self) -> None:
+        """Fit the method to all training rows."""
+        split = self.split
+        parts = [split.batch(r, 0, len(split.part(r)), self.dtype) for r in (Role.TRAIN, Role.VALID)]
+        self.rows = torch.cat(parts)
+        self.method.fit(self.rows)
+
+    def warm_up(self) -> None:
+        """Compute one entry, which compiles the kernel."""
+        self.method.kernel(self.rows[:1], self.rows[:1])
+
+    def _among_rows(self, piece: Piece) -> tuple[int, int]:
+        """Return where a piece of a training part lies among all training rows."""
+        first = 0 if piece.role is Role.TRAIN else len(self.split.train)
+        return first + piece.start, first + piece.stop
+
+    def units(self, piece: Piece) -> int:
+        """Return the number of distinct kernel entries."""
+        if piece.role is Role.TEST:
+            return (piece.stop - piece.start) * self.columns
+        start, stop = self._among_rows(piece)
+        return (stop * (stop + 1) - start * (start + 1)) // 2
+
+    def compute(self, piece: Piece) -> Tensor:
+        """Return kernel rows (rows, n_train)."""
+        if piece.role is Role.TEST:
+            batch = self.split.batch(piece.role, piece.start, piece.stop, self.dtype)
+            return self.method.kernel(batch, self.rows)
+        start, stop = self._among_rows(piece)
+        out = self.rows.new_zeros(stop - start, self.columns)
+        if start:
+            out[:, :start] = self.method.kernel(self.rows[start:stop], self.rows[:start])
+        out[:, start:stop] = self.method.kernel(self.rows[start:stop]).tril()
+        return out
+
+    @property
+    def columns(self) -> int:
+        """Number of training rows."""
+        return self.split.n_train
+
+    def bytes(self, shard_rows: int, solver: Solver) -> int:
+        """Return the memory of the Gram matrix as assembled, centred, shifted and factored, in float64."""
+        return 5 * 8 * self.columns**2
+
+    def model_rows(self) -> np.ndarray:
+        """Return all training rows."""
+        return self.split.fit_rows()
+
+
+def task_of(split: Split, method: Method) -> Task:
+    """Return the work of a run of `method` over `split`."""
+    return KernelTask(split, method) if isinstance(method, KernelMethod) else FeatureTask(split, method)

@@ -1,0 +1,111 @@
+"""The MLflow run of a sweep, parent of those of its jobs: opened by the first job, ended with the sweep."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from ntkrun import machine
+from ntkrun.log import redacted
+from ntkrun.store.atomic import write_json
+from ntkrun.store.runs import Run, as_key, read_json
+from ntkrun.tracking import causes
+from ntkrun.tracking.causes import Unpublished
+from ntkrun.tracking.database import ARTIFACTS, KEY
+from ntkrun.tracking.tracker import Tracker, relocated, with_password
+
+log = logging.getLogger(__name__)
+
+
+def sweep_of(run: Run) -> Path | None:
+    """Return the folder of a run's sweep, in the output folder that the run lies in now; None without one."""
+    if not run.status.get("sweep"):
+        return None
+    sweep, here = Path(run.status["sweep"]), run.folder.parent.parent
+    before = Path(run.result.get("run_folder", run.folder)).parent.parent
+    if sweep.is_relative_to(before):
+        sweep = here / sweep.relative_to(before)
+    elif before.resolve() != here.resolve():  # a copy has no part in a sweep that was not copied
+        return None
+    return sweep if (sweep / "sweep.json").is_file() else None
+
+
+def open_run(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
+    """Return the MLflow run of a sweep, made by whichever job comes first; call it under the store's lock."""
+    from mlflow.entities import Param
+
+    record = read_json(sweep / "sweep.json")
+    known = record.get("parent_run_id") if record.get("tracking_uri") == redacted(tracker.uri) else None
+    if known and not record.get("continued"):
+        return known
+    key = record.get("key", sweep.name)
+    tags = {
+        "mlflow.source.name": "ntkrun",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.user": machine.user(),
+        "sweep_folder": str(sweep),
+        KEY: key,
+    }
+    name, start = f"sweep {sweep.name}", int(record["started"] * 1000)
+    # one that was killed before it could write the run's id down has left the run
+    left = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
+    if left:
+        client.update_run(left[0].info.run_id, status="RUNNING")
+    run = left[0] if left else client.create_run(experiment, run_name=name, start_time=start, tags=tags)
+    words = (word.lstrip("+~").partition("=") for word in record["overrides"])
+    params = {as_key(k): v[:6000] for k, _, v in words}
+    client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])  # the last word counts
+    record |= {
+        "parent_run_id": run.info.run_id,
+        "tracking_uri": redacted(tracker.uri),
+        "experiment": tracker.experiment,
+        "artifacts": str(tracker.artifacts),
+        "continued": False,
+    }
+    write_json(sweep / "sweep.json", record)
+    return run.info.run_id
+
+
+def close_run(sweep: Path, home: Path | None = None, uri: str | None = None) -> None:
+    """End the MLflow run of a sweep that has ended, if it has one; Unpublished if that fails.
+
+    `home` is the output folder, if it may have been moved since. `uri` is the store with its password:
+    sweep.json does not know that.
+    """
+    record = read_json(sweep / "sweep.json")
+    if not record.get("parent_run_id") or record.get("closed"):
+        return
+    tracker = _tracker(record, home, uri)
+    try:
+        with tracker.store() as (client, _):
+            for state in ("ok", "skipped", "failed"):
+                client.log_metric(record["parent_run_id"], f"jobs/{state}", record[state])
+            end = int(record["finished"] * 1000)
+            status = "FAILED" if record["failed"] else "FINISHED"
+            status = "KILLED" if record["status"] == "KILLED" else status
+            client.set_terminated(record["parent_run_id"], status, end_time=end)
+    # as in `track.publish`
+    except Exception as error:
+        raise Unpublished(causes.of(error, tracker.uri)) from error
+    write_json(sweep / "sweep.json", {**record, "closed": True})
+
+
+def attempt(sweep: Path, uri: str | None = None) -> None:
+    """Do `close_run`, but say in one line that it has failed."""
+    try:
+        close_run(sweep, uri=uri)
+    except Unpublished as error:
+        cause = error.cause
+        log.warning(
+            "tracking   the sweep's run is not ended: %s; see ntkrun sync. %s", cause.what, cause.remedy
+        )
+        log.debug("tracking failed", exc_info=True)
+
+
+def _tracker(record: dict[str, Any], home: Path | None, uri: str | None) -> Tracker:
+    artifacts, shown = Path(record["artifacts"]), record["tracking_uri"]
+    if home:
+        shown = relocated(shown, artifacts.parent, home)
+        artifacts = home / ARTIFACTS
+    return Tracker(with_password(shown, uri), str(record["experiment"]), artifacts)
