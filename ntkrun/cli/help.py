@@ -1,10 +1,12 @@
-"""What --help prints: groups and keys read off the yaml files, commands off their table."""
+"""Text of --help: groups and keys come from the yaml files, commands from their table."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from ntkrun.cli.commands import COMMANDS
+
+GROUPS = ("dataset", "method", "solver", "executor", "experiment")
 
 
 def conf_dir() -> Path:
@@ -15,19 +17,32 @@ def conf_dir() -> Path:
 
 
 def help_text() -> str:
-    """Return what --help prints; groups and keys are read off the yaml files."""
-    conf = conf_dir()
-    groups = []
-    for group in ("dataset", "method", "solver", "executor", "experiment"):
-        names = sorted(p.stem for p in (conf / group).glob("*.yaml"))
-        groups.append(f"  {group + '=':<13}{' | '.join(names)}")
-    keys = [
-        "  " + line.rstrip()
-        for line in (conf / "config.yaml").read_text("utf-8").splitlines()
-        if line and not line.startswith((" ", "defaults", "hydra", "#", "tracking"))
-    ]
+    """Return what --help prints."""
+    groups = [f"  {group + '=':<13}{' | '.join(choices(group))}" for group in GROUPS]
     commands = "\n".join(f"  {name:<12}{about}" for name, (_, about) in COMMANDS.items())
-    return HELP.format(groups="\n".join(groups), keys="\n".join(keys), commands=commands)
+    return HELP.format(groups="\n".join(groups), keys="\n".join(keys()), commands=commands)
+
+
+def choices(group: str) -> list[str]:
+    """Return the names of a group's yaml files, sorted; those that begin with _ are inherited, not chosen."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml"))
+
+
+def keys() -> list[str]:
+    """Return the lines of config.yaml that set a key, each with its comment."""
+    import yaml
+
+    text = (conf_dir() / "config.yaml").read_text("utf-8")
+    lines, out = text.splitlines(), []
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    for key, value in root.value:
+        if key.value in ("defaults", "hydra"):
+            continue
+        nested = isinstance(value, yaml.MappingNode) and not value.flow_style
+        for name, _ in value.value if nested else [(key, value)]:
+            prefix = f"{key.value}." if nested else ""
+            out.append(f"  {prefix}{lines[name.start_mark.line].strip()}")
+    return out
 
 
 HELP = """ntkrun: neural-tangent-kernel learning at the cost of a linear model
@@ -50,7 +65,6 @@ groups (a yaml file each in conf/; its keys are set as group.key=value):
 
 keys:
 {keys}
-  tracking.uri: null          # MLflow store; null is $MLFLOW_TRACKING_URI, else <output_dir>/mlflow.db
 
 options:
   -m, --multirun     sweep over comma-separated values, range(0,5), choice(a,b)

@@ -6,7 +6,7 @@ import difflib
 import re
 import shlex
 
-from ntkrun.cli.help import conf_dir
+from ntkrun.cli.help import choices
 from ntkrun.cli.words import quoted
 from ntkrun.errors import NtkrunError
 
@@ -41,9 +41,8 @@ def hydra_message(error: Exception) -> str:
     missing = re.search(r"Could not (?:find|load) '?([\w/]+)/([^' /]+)'?", text)
     if missing:
         group, name = missing.groups()
-        names = sorted(
-            getattr(error, "options", None) or (p.stem for p in (conf_dir() / group).glob("*.yaml"))
-        )
+        options = getattr(error, "options", None) or choices(group)
+        names = sorted(option for option in options if not option.startswith("_"))
         near = difflib.get_close_matches(name, names, 1)
         hint = f" Did you mean {group}={near[0]}?" if near else ""
         if plugin := PLUGINS.get(f"{group}={name}"):

@@ -8,6 +8,7 @@ import shlex
 import unicodedata
 from typing import Any
 
+from ntkrun.cli.help import GROUPS
 from ntkrun.errors import ConfigError
 from ntkrun.store.paths import PATHS, home
 
@@ -28,7 +29,6 @@ VALUED |= {"--shell-completion", "-sc"}
 # keys whose value is text, whatever it looks like: Hydra would make 2024.1 of a folder called 2024.10
 TEXTS = {*PATHS, "device", "tracking.uri", "tracking.experiment", "dataset.target", "dataset.file"}
 TEXTS |= {"dataset.title", "dataset.source", "method.name", "executor.address", "hydra.sweep.dir"}
-GROUPS = ("dataset", "method", "solver", "executor", "experiment")
 # what is meant for OmegaConf; any other ${ belongs to a name
 INTERPOLATION = r"oc\.|now:|hydra:|(?:data_dir|output_dir|seed|feature_dim)\}|(?:dataset|method|tracking)\."
 LONGEST = 4000  # characters of a line that is worth typing again

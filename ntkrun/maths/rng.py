@@ -77,6 +77,10 @@ class Stream:
         """Return a uniform permutation of 0..n-1, int64."""
         return torch.randperm(n, generator=self.generator())
 
+    def subset(self, n: int, count: int) -> Tensor:
+        """Return at most `count` distinct numbers below n, int64, sorted."""
+        return self.permutation(n)[:count].sort().values
+
     def orthonormal(self, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return a random (rows, columns) matrix S with E<xS, yS> = <x, y>.
 

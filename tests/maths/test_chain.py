@@ -6,7 +6,8 @@ import torch
 
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.method.ntk_sketch import NTKSketch
-from ntkrun.maths.network.exact.features import ExactConv, ExactHead, ExactRelu
+from ntkrun.maths.network.exact.features import ExactConv, ExactFeatures
+from ntkrun.maths.network.layers import read, steps
 
 RNG = np.random.default_rng(5)
 
@@ -36,9 +37,7 @@ def test_convolutional_chain(trained, padding, depth, shape):
     method = CNTKSketch(
         64, depth=depth, trained=trained, padding=padding, layout="channels_last", dtype="float64"
     ).fit(x)
-    method._relus = [ExactRelu() for _ in range(depth)]
-    method._convs = [ExactConv(3, padding == "same") for _ in range(depth - 1)]
-    method._head = ExactHead()
+    method._network = read(method.steps(), ExactFeatures(trained == "all", 3, padding == "same"))
     assert_exact(method, x)
 
 
@@ -46,23 +45,23 @@ def test_convolutional_chain(trained, padding, depth, shape):
 def test_fully_connected_chain(depth):
     x = RNG.normal(size=(11, 7))
     method = NTKSketch(64, depth=depth, dtype="float64").fit(x)
-    method._relus = [ExactRelu() for _ in range(depth)]
-    method._head = ExactHead()
+    method._network = read(steps(["act"] * depth, 1), ExactFeatures(True))
     assert_exact(method, x)
 
 
 def test_a_wrong_scale_in_the_chain_would_be_seen():
     x = RNG.normal(size=(4, 5, 3, 2))
     method = CNTKSketch(64, depth=2, dtype="float64").fit(x)
-    method._relus, method._head = [ExactRelu(), ExactRelu()], ExactHead()
 
     class Wrong(ExactConv):
-        def features(self, pair):
-            out = super().features(pair)
+        def __call__(self, state):
+            out = super().__call__(state)
             out.phi = out.phi * 1.05**0.5
             return out
 
-    method._convs = [Wrong(3, True)]
+    method._network = read(method.steps(), ExactFeatures(False, 3))
+    assert_exact(method, x)
+    method._network.layers[2] = Wrong(3, True)
     with pytest.raises(AssertionError):
         assert_exact(method, x)
     assert torch.get_default_dtype() == torch.float32

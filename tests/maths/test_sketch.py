@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from ntkrun.maths.network.sketched.conv import Conv, InputConv, cosine_filters, patch_sum
+from ntkrun.maths.network.positions import patch_sum
+from ntkrun.maths.network.sketched.conv import Conv, InputConv, cosine_filters
 from ntkrun.maths.network.sketched.pair import Pair
 from ntkrun.maths.network.sketched.relu import Relu, Spread
 from ntkrun.maths.rng import Stream
@@ -123,7 +124,7 @@ def test_cosine_filters_are_a_basis_with_the_mean_first():
 
 def test_input_conv_is_exact():
     x = torch.randn(2, 5, 7, 2, dtype=F64, generator=torch.Generator().manual_seed(0))
-    pair = InputConv(2, 3, 24, True, Stream(0), F64).features(x)
+    pair = InputConv(2, 3, 24, True, False, Stream(0), F64)(x)
     cosine = torch.einsum("nijc,mklc->nmijkl", pair.phi, pair.phi)
     assert torch.allclose(torch.einsum("nnijij->nij", cosine), torch.ones(2, 5, 7, dtype=F64))
     patches = torch.nn.functional.unfold(x.permute(0, 3, 1, 2), 3, padding=1).transpose(
@@ -143,7 +144,7 @@ def make_pair(seed, dim=16):
     u = u / u.norm(dim=-1, keepdim=True)
     w = torch.rand(2, 4, 3, dim + 1, dtype=F64, generator=g)
     norm = torch.rand(2, 4, 3, dtype=F64, generator=g) + 0.5
-    return Pair(norm, u[..., 0], u[..., 1:], w[..., 0], w[..., 1:])
+    return Pair(norm, norm.sqrt(), u[..., 0], u[..., 1:], w[..., 0], w[..., 1:])
 
 
 def gram(constant, rest):
@@ -164,7 +165,7 @@ def test_conv_is_unbiased_for_both_features():
     for part in ("phi", "psi"):
 
         def draw(seed, part=part):
-            out = Conv(3, 16, True, Stream(seed), F64, renormalise=False).features(pair)
+            out = Conv(3, 16, True, Stream(seed), F64, renormalise=False)(pair)
             return gram(*((out.alpha, out.phi) if part == "phi" else (out.beta, out.psi))).numpy()
 
         truth = exact(pair.alpha, pair.phi) if part == "phi" else exact(pair.beta, pair.psi)
@@ -180,6 +181,6 @@ def test_relu_is_unbiased_for_both_features(degree):
     polynomial = np.polynomial.polynomial.polyval
     truth_phi = polynomial(sigma.numpy(), c1)
     truth_psi = truth_phi + theta.numpy() * polynomial(sigma.numpy(), c0)
-    draws = [Relu(c1, c0, 96, 0.4, 0.5, Stream(s), F64).features(pair) for s in range(seeds)]
+    draws = [Relu(c1, c0, 96, 0.4, 0.5, Stream(s), F64)(pair) for s in range(seeds)]
     assert_unbiased(lambda s: gram(draws[s].alpha, draws[s].phi).numpy(), truth_phi, seeds)
     assert_unbiased(lambda s: gram(draws[s].beta, draws[s].psi).numpy(), truth_psi, seeds)

@@ -12,12 +12,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ntkrun.maths.dual import cpu as dual_cpu
+from ntkrun.maths.dual import cpu
 from ntkrun.maths.dual.arccos import kappa0, kappa1
-from ntkrun.maths.network.exact import cntk_cpu
 
 
-class Dual(Protocol):
+class DualActivation(Protocol):
     """A dual activation."""
 
     def first(self, cosine: Tensor) -> Tensor:
@@ -49,13 +48,13 @@ class ReluDual:
         return kappa0(cosine)
 
     def activate(self, u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
-        """See Dual."""
+        """See DualActivation."""
         if u.device.type == "cpu":
             rows, none = u.view(-1, u.shape[-1]), u.new_empty(0, u.shape[-1])
             tangent = none if v is None else v.view(-1, v.shape[-1])
             along = [t.reshape(-1).numpy() for t in (inverse, root)]
-            poly, snap, threads = cntk_cpu.compiled_settings(rows.numpy().dtype)
-            dual_cpu.activate_rows(rows.numpy(), *along, tangent.numpy(), poly, snap, 8 * threads)
+            poly, snap, threads = cpu.compiled_settings(rows.numpy().dtype)
+            cpu.activate_rows(rows.numpy(), *along, tangent.numpy(), poly, snap, 8 * threads)
             return
         cosine = u * inverse[..., None]
         u.copy_(kappa1(cosine) * root[..., None])
@@ -63,11 +62,11 @@ class ReluDual:
             v.mul_(kappa0(cosine)).add_(u)
 
     def derivative(self, u: Tensor, inverse: Tensor) -> Tensor:
-        """See Dual."""
+        """See DualActivation."""
         if u.device.type == "cpu":
             rows, along = u.view(-1, u.shape[-1]).numpy(), inverse.reshape(-1).numpy()
-            poly, snap, threads = cntk_cpu.compiled_settings(rows.dtype)
-            dual_cpu.derivative_rows(rows, along, poly, snap, 8 * threads)
+            poly, snap, threads = cpu.compiled_settings(rows.dtype)
+            cpu.derivative_rows(rows, along, poly, snap, 8 * threads)
             return u
         return kappa0(u * inverse[..., None])
 
@@ -90,7 +89,7 @@ class GaussDual:
         return self.sharpness * self.first(cosine)
 
     def activate(self, u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
-        """See Dual."""
+        """See DualActivation."""
         self._exponential(u, inverse)
         if v is not None:
             v.mul_(u).mul_(self.sharpness)
@@ -99,7 +98,7 @@ class GaussDual:
             v.add_(u)
 
     def derivative(self, u: Tensor, inverse: Tensor) -> Tensor:
-        """See Dual."""
+        """See DualActivation."""
         return self._exponential(u, inverse).mul_(self.sharpness)
 
     def _exponential(self, u: Tensor, inverse: Tensor) -> Tensor:

@@ -14,9 +14,10 @@ from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.exact_cntk import ExactCNTK
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import NetworkMethod
-from ntkrun.maths.network import layers as network
-from ntkrun.maths.network.nystrom.head import ActivationPart, AdaptiveHead, TangentPart
-from ntkrun.maths.network.nystrom.layers import Act, Conv, Fitting, Maps, Pool, passed
+from ntkrun.maths.network.layers import read
+from ntkrun.maths.network.nystrom.head import AdaptiveHead, TangentPart
+from ntkrun.maths.network.nystrom.layers import Fitting, Maps
+from ntkrun.maths.network.nystrom.reading import Fitted
 from ntkrun.maths.rng import Stream
 
 
@@ -134,48 +135,24 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
 
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
-        steps = network.steps(self.words(), self.filter_size)
-        stream = Stream(self.seed_).child("cntk_nystrom")
-        maps = self._input(self._tensor(X))
-        self._layers: list[Conv | Pool | Act] = []
+        sample, stream = self._input(self._tensor(X)), Stream(self.seed_).child("cntk_nystrom")
+        reading = Fitted(sample, self._fitting, self.trained, self.drawn, self.cells, stream)
         with torch.inference_mode():
-            for i, step in enumerate(steps[:-1]):
-                how, name = self._fitting(step.pools), stream.child(f"{step.word}{i}")
-                layer: Conv | Pool | Act = Pool()
-                if step.word == "conv":
-                    layer = Conv(step.q, how, name)
-                elif step.word == "act":
-                    layer = Act(step.q, how, name, self.trained != "last")
-                layer.fit(maps)
-                maps = passed(layer, maps)
-                self._layers.append(layer)
-            self._head = self._make_head(steps[-1], stream.child("head"))
-            self._head.fit(maps)
-
-    def _make_head(self, step: network.Step, stream: Stream) -> AdaptiveHead:
-        # an activation kernel has a far lower rank than the tangent part, which is a product
-        m = self.drawn
-        wide = {"inner": 0, "all": m // 16, "last": m}[self.trained]
-        how, parts = self._fitting(step.pools), []
-        for kind, name, columns in ((TangentPart, "tangent", m - wide), (ActivationPart, "activation", wide)):
-            if columns:
-                parts.append(kind(step.q, how, columns, self.cells, stream.child(name)))
-        return AdaptiveHead(parts, m)
+            self._network = read(self.steps(merged=True), reading)
 
     def _input(self, x: Tensor) -> Maps:
-        return Maps(x.square().sum(-1), x, x if self.trained == "all" else None)
+        return Maps(x.square().sum(-1), x, shared=self.trained == "all")
 
     def fitted(self) -> list[Tensor]:
         """Return filters and directions of all layers."""
-        heads = self._head.parts
-        holders = [*self._layers, *heads, *(part.conv for part in heads if isinstance(part, TangentPart))]
+        head = self._network.head
+        assert isinstance(head, AdaptiveHead)
+        convs = [part.conv for part in head.parts if isinstance(part, TangentPart)]
+        holders = [*self._network.layers, *head.parts, *convs]
         return [t for part in holders for t in vars(part).values() if isinstance(t, Tensor)]
 
     def _features(self, batch: Tensor) -> Tensor:
-        maps = self._input(batch)
-        for layer in self._layers:
-            maps = layer(maps)
-        return self._head(maps)
+        return self._network(self._input(batch))
 
     def reference(self) -> ExactCNTK:
         """Return the exact kernel that the features approximate."""
@@ -184,9 +161,9 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of a row in flight: the widest layer's maps, and the pooled product."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
-        how, pools = self._fitting(0), self.words().count("pool")
+        first, pools = self._fitting(0), self.words().count("pool")
         positions = shape[0] * shape[1]
-        layers = positions * (4 * how.dim + 2 * how.landmarks)
+        layers = positions * (4 * first.dim + 2 * first.landmarks)
         product = 2 * (self._fitting(pools).dim * self.cells) ** 2
         head = self.drawn if self.trained == "last" else product
         return size * (max(layers, head) + self.drawn)

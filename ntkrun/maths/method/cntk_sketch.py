@@ -14,9 +14,8 @@ from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_cntk import ExactCNTK
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import NetworkMethod
-from ntkrun.maths.network.sketched.conv import Conv, InputConv
-from ntkrun.maths.network.sketched.head import TangentHead
-from ntkrun.maths.network.sketched.relu import draw_relus
+from ntkrun.maths.network.layers import read
+from ntkrun.maths.network.sketched.reading import SketchedImages
 from ntkrun.maths.rng import Stream
 
 
@@ -109,31 +108,23 @@ class CNTKSketch(NetworkMethod, FeatureMethod):
 
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
-        dtype, device = DTYPES[self.dtype], torch_device(self.device)
-        stream = Stream(self.seed_).child("cntk_sketch")
-        dim, q, same = self._dim(), self.filter_size, self.padding == "same"
-        channels = self.input_shape_[2]
-        self._input = InputConv(channels, q, dim, same, stream.child("input"), dtype).to(device)
-        beta = 0.0 if self.trained == "all" else None
-        relus = draw_relus(self.coefficients, self.degree, self.depth, dim, beta, stream, dtype)
-        self._relus = [relu.to(device) for relu in relus]
-        convs = [Conv(q, dim, same, stream.child(f"conv{h}"), dtype) for h in range(1, self.depth)]
-        self._convs = [conv.to(device) for conv in convs]
-        with_phi = self.trained == "all"
-        head = TangentHead(dim, self.degree, self.drawn, with_phi, stream.child("head"), dtype)
-        self._head = head.to(device)
+        reading = SketchedImages(
+            self._dim(),
+            self.degree,
+            self.coefficients,
+            self.drawn,
+            self.trained == "all",
+            Stream(self.seed_).child("cntk_sketch"),
+            DTYPES[self.dtype],
+            torch_device(self.device),
+            channels=self.input_shape_[2],
+            filter_size=self.filter_size,
+            same=self.padding == "same",
+        )
+        self._network = read(self.steps(), reading)
 
     def _features(self, batch: Tensor) -> Tensor:
-        pair = self._input.features(batch)
-        if self.trained == "all":
-            pair.beta, pair.psi = pair.alpha, pair.phi
-        for relu, conv in zip(self._relus, self._convs, strict=False):
-            pair = conv.features(relu.features(pair))
-        last = self._relus[-1]
-        positions = pair.norm[0].numel()
-        scale = pair.norm.sqrt() / (self.filter_size * positions)
-        phi = last.last_phi(pair) if self.trained == "all" else None
-        return self._head(pair, *last.last(pair), phi, scale)
+        return self._network(batch)
 
     def reference(self) -> ExactCNTK:
         """Return the exact kernel that the features approximate."""

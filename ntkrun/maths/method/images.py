@@ -106,6 +106,10 @@ class NetworkMethod(ImageMethod):
         """Return the layers: conv, act and pool, by default `depth` times conv and act."""
         return ["conv", "act"] * self.depth if self.layers is None else list(self.layers)
 
+    def steps(self, merged: bool = False) -> list[network.Step]:
+        """Return the layers; `merged` joins a convolution with the activation right behind it."""
+        return network.steps(self.words(), self.filter_size, merged)
+
     def problems(self) -> list[str]:
         """Check what all convolutional kernels share."""
         me = type(self).__name__

@@ -15,7 +15,7 @@ from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sampling import leverage_exact, leverage_gibbs
-from ntkrun.maths.sketch.product import make_product
+from ntkrun.maths.sketch.product import SKETCHES, make_product, without_auto
 
 
 class NTKRandomFeatures(RowMethod, FeatureMethod):
@@ -36,6 +36,8 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
     sampling : {"gaussian", "leverage_gibbs", "leverage_exact"}
         Law of W1: standard normal, or by leverage scores (theorem 3) with the paper's Gibbs
         sampler or by the same law drawn exactly. The chain costs width^2 a layer to draw.
+    sketch : {"auto", "dense", "srht"}
+        Sketch of the tensor products: random matrices, fast transforms, or whichever is faster.
     random_state : int, None or RandomState
     device, dtype : str
 
@@ -50,6 +52,7 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         *,
         depth: int = 3,
         sampling: str = "gaussian",
+        sketch: str = "auto",
         random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
@@ -57,6 +60,7 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         self.n_components = n_components
         self.depth = depth
         self.sampling = sampling
+        self.sketch = sketch
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -64,7 +68,13 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         allowed = ("gaussian", "leverage_gibbs", "leverage_exact")
-        return super().problems() + checks.choice(type(self).__name__, "sampling", self.sampling, allowed)
+        me = type(self).__name__
+        out = super().problems() + checks.choice(me, "sampling", self.sampling, allowed)
+        return out + checks.choice(me, "sketch", self.sketch, SKETCHES)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the numbers; the key `sketch` is younger than the numbers of "auto"."""
+        return without_auto(super().identity())
 
     def _draw(self, X: Any) -> None:
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
@@ -77,7 +87,8 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
             here = stream.child(h)
             first = self._weights(phi, here.child("phi"), dtype).to(device)
             gates = here.child("dot").gaussian(phi, self._phi_dim, dtype=dtype).to(device)
-            product = make_product(psi, self._phi_dim, sketched, here.child("product"), dtype).to(device)
+            product = make_product(psi, self._phi_dim, sketched, here.child("product"), dtype, self.sketch)
+            product.to(device)
             self._layers.append((first, gates, product))
             phi, psi = self._phi_dim, self.drawn
 

@@ -14,11 +14,15 @@ from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.rows import RowMethod
-from ntkrun.maths.network.sketched.head import TangentHead
+from ntkrun.maths.network.layers import read, steps
 from ntkrun.maths.network.sketched.pair import Pair
-from ntkrun.maths.network.sketched.relu import draw_relus
+from ntkrun.maths.network.sketched.reading import SketchedRows
 from ntkrun.maths.rng import Stream
+from ntkrun.maths.sketch.orthonormal import Orthonormal
+from ntkrun.maths.sketch.osnap import OSNAP
 from ntkrun.maths.sketch.poly_sketch import PolySketch
+from ntkrun.maths.sketch.product import SKETCHES, without_auto
+from ntkrun.maths.sketch.srht import SRHT
 
 
 class NTKSketch(RowMethod, FeatureMethod):
@@ -39,7 +43,10 @@ class NTKSketch(RowMethod, FeatureMethod):
     coefficients : {"fitted", "taylor"}
         For "layerwise"; "one_shot" is always fitted.
     sketch_dim : int or None
-        Sketched coordinates inside; None takes n_components / (2 degree + 4), within [32, 512].
+        Sketch width in hidden layers; None takes n_components / (2 degree + 4), within [32, 512].
+    sketch : {"auto", "dense", "srht", "osnap"}
+        Kind of the sketches. "dense" takes products with random matrices, "srht" fast transforms, and "auto"
+        whichever is faster for the width. "osnap" reads the input by a sparse matrix, the rest as "auto".
     random_state : int, None or RandomState
     device, dtype : str
     """
@@ -55,6 +62,7 @@ class NTKSketch(RowMethod, FeatureMethod):
         variant: str = "layerwise",
         coefficients: str = "fitted",
         sketch_dim: int | None = None,
+        sketch: str = "auto",
         random_state: Any = 0,
         device: str = "cpu",
         dtype: str = "float32",
@@ -65,6 +73,7 @@ class NTKSketch(RowMethod, FeatureMethod):
         self.variant = variant
         self.coefficients = coefficients
         self.sketch_dim = sketch_dim
+        self.sketch = sketch
         self.random_state = random_state
         self.device = device
         self.dtype = dtype
@@ -76,11 +85,29 @@ class NTKSketch(RowMethod, FeatureMethod):
         out += checks.integer(me, "degree", self.degree, 2, 64)
         out += checks.choice(me, "variant", self.variant, ("layerwise", "one_shot"))
         out += checks.choice(me, "coefficients", self.coefficients, ("fitted", "taylor"))
+        out += checks.choice(me, "sketch", self.sketch, (*SKETCHES, "osnap"))
         if self.sketch_dim is not None:
             out += checks.integer(me, "sketch_dim", self.sketch_dim, 16, 1 << 14)
         if not out and self._dim() < self.degree + 1:
             out.append(must_be("sketch_dim", me, f">= degree + 1 = {self.degree + 1}", self._dim()))
         return out
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the numbers; the key `sketch` is younger than the numbers of "auto"."""
+        return without_auto(super().identity())
+
+    @property
+    def _product(self) -> str:
+        return "auto" if self.sketch == "osnap" else self.sketch
+
+    def _make_leaf(self, dim: int, stream: Stream, dtype: torch.dtype) -> Orthonormal | SRHT | OSNAP:
+        """Return the sketch of the input, (n, width) to (n, dim)."""
+        leaf = stream.child("leaf")
+        if self.sketch == "osnap":
+            return OSNAP(self.width, dim, leaf, dtype=dtype)
+        if self.sketch == "srht":
+            return SRHT(self.width, dim, leaf, dtype=dtype)
+        return Orthonormal(self.width, dim, leaf, dtype)
 
     def _dim(self) -> int:
         # half of the columns for the head's exact coordinates, (degree + 2) of this size
@@ -90,47 +117,40 @@ class NTKSketch(RowMethod, FeatureMethod):
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
         stream = Stream(self.seed_).child("ntk_sketch").child(self.variant)
         if self.variant == "one_shot":
-            self._draw_one_shot(stream, dtype, device)
+            share = self._shares(dtype, device)
+            self._powers = PolySketch(self.degree, share, stream.child("powers"), dtype, self._product).to(
+                device
+            )
+            self._linear = stream.child("linear").orthonormal(self.width, self._exact, dtype=dtype).to(device)
+            self._leaf = self._make_leaf(share, stream, dtype).to(device)
             return
         dim = self._dim()
-        self._leaf = stream.child("leaf").orthonormal(self.width, dim, dtype=dtype).to(device)
-        relus = draw_relus(self.coefficients, self.degree, self.depth, dim, 0.0, stream, dtype)
-        self._relus = [relu.to(device) for relu in relus]
-        head = TangentHead(dim, self.degree, self.drawn, True, stream.child("head"), dtype, False)
-        self._head = head.to(device)
+        self._leaf = self._make_leaf(dim, stream, dtype).to(device)
+        form = (dim, self.degree, self.coefficients, self.drawn, True, stream, dtype, device, self._product)
+        self._network = read(steps(["act"] * self.depth, 1), SketchedRows(*form))
 
-    def _draw_one_shot(self, stream: Stream, dtype: torch.dtype, device: torch.device) -> None:
+    def _shares(self, dtype: torch.dtype, device: torch.device) -> int:
+        """Divide the columns of "one_shot": the constant, x itself, and a share for each higher power."""
         c = ntk_polynomial(self.depth, self.degree)
         self._roots = torch.from_numpy(c**0.5).to(device=device, dtype=dtype)
-        # the constant is one column; x itself is exact where it takes at most half the rest
-        self._linear = min(self.width, (self.drawn - 1) // 2)
+        # x is exact if it takes at most half of what the constant leaves
+        self._exact = min(self.width, (self.drawn - 1) // 2)
         powers = self.degree - 1
-        share = (self.drawn - 1 - self._linear) // powers
-        self._spare = self.drawn - 1 - self._linear - share * powers
-        self._leaf = stream.child("leaf").orthonormal(self.width, share, dtype=dtype).to(device)
-        self._first = stream.child("linear").orthonormal(self.width, self._linear, dtype=dtype).to(device)
-        self._sketch = PolySketch(self.degree, share, stream.child("powers"), dtype).to(device)
+        share = (self.drawn - 1 - self._exact) // powers
+        self._spare = self.drawn - 1 - self._exact - share * powers
+        return share
 
     def _features(self, batch: Tensor) -> Tensor:
         x = batch.flatten(1)
         norm = x.norm(dim=1)
         u = unit(x)
         if self.variant == "one_shot":
-            z = self._sketch(u @ self._leaf)
-            columns = [self._roots[0].expand(len(u), 1), self._roots[1] * (u @ self._first)]
+            z = self._powers(self._leaf(u))
+            columns = [self._roots[0].expand(len(u), 1), self._roots[1] * (u @ self._linear)]
             columns += [self._roots[k] * z[k - 1] for k in range(2, self.degree + 1)]
             out = torch.cat([*columns, u.new_zeros(len(u), self._spare)], 1)
             return out.mul_(norm[:, None])
-        phi, zero = u @ self._leaf, torch.zeros_like(norm)
-        pair = Pair(norm.square(), zero, phi, zero, phi)
-        for relu in self._relus[:-1]:
-            pair = relu.features(pair)
-            # rows of phi have length 1 exactly; a sketched length would drift from layer to layer
-            want = (1 - pair.alpha.square()).clamp(min=0).sqrt()
-            pair.phi = unit(pair.phi) * want[:, None]
-        last = self._relus[-1]
-        constants, dot = last.last(pair)
-        return self._head(pair, constants, dot, last.last_phi(pair), norm)
+        return self._network(Pair(norm.square(), norm, torch.zeros_like(norm), self._leaf(u), shared=True))
 
     def reference(self) -> ExactNTK:
         """Return the exact kernel that the features approximate."""

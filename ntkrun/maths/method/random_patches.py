@@ -16,7 +16,7 @@ from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.network.nystrom.head import IMAGES, LANDMARKS
 from ntkrun.maths.network.nystrom.layers import Patches
 from ntkrun.maths.network.nystrom.threshold import average_both_sides
-from ntkrun.maths.network.sketched.conv import reciprocal
+from ntkrun.maths.network.positions import reciprocal
 from ntkrun.maths.rng import Stream
 
 

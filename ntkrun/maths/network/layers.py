@@ -1,9 +1,14 @@
-"""A network as a list of words: conv, act, pool. What follows what, and at which resolution."""
+"""A network as a list of layers, and the one fold that every reading of it goes through.
+
+A reading turns each layer into a map of states: sketched features, features fitted to images, exact features,
+or the exact kernel. `read` folds a list of layers into the composition of these maps.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 from ntkrun.errors import must_be
 
@@ -13,11 +18,78 @@ MYRTLE5 = ("conv", "act", "conv", "act", "pool", "conv", "act", "pool", "conv", 
 
 @dataclass(frozen=True)
 class Step:
-    """One layer: its word, the side of the neighbourhood that it looks at, and the pools before it."""
+    """One layer.
+
+    Attributes
+    ----------
+    word : {"conv", "act", "pool"}
+    number : int
+        Position in the list, from 0.
+    q : int
+        Side of the neighbourhood that it looks at: 1 for a single position.
+    pools, acts : int
+        Pools and activations before it.
+    """
 
     word: str
+    number: int
     q: int
     pools: int
+    acts: int
+
+
+class Reading(Protocol):
+    """How a reading makes the map of each layer. `head` is the last activation with the average behind it.
+
+    Layers are made in their order, so one may depend on those before it.
+    """
+
+    def conv(self, step: Step) -> Callable[[Any], Any]:
+        """Return the map of a convolution."""
+
+    def act(self, step: Step) -> Callable[[Any], Any]:
+        """Return the map of an activation."""
+
+    def pool(self, step: Step) -> Callable[[Any], Any]:
+        """Return the map of a 2 x 2 average."""
+
+    def head(self, step: Step) -> Callable[[Any], Any]:
+        """Return the map from the last state to the result."""
+
+
+@dataclass
+class Chain:
+    """Maps of the layers in their order, then the head; calling it passes a state through all of them."""
+
+    layers: list[Callable[[Any], Any]]
+    head: Callable[[Any], Any]
+
+    def __call__(self, state: Any) -> Any:
+        """Return the result for a state in front of the first layer."""
+        for layer in self.layers:
+            state = layer(state)
+        return self.head(state)
+
+
+def read(network: Sequence[Step], reading: Reading) -> Chain:
+    """Return a network in a reading."""
+    make = {"conv": reading.conv, "act": reading.act, "pool": reading.pool}
+    layers = [make[step.word](step) for step in network[:-1]]
+    return Chain(layers, reading.head(network[-1]))
+
+
+def steps(words: Sequence[str], filter_size: int, merged: bool = False) -> list[Step]:
+    """Return the layers that the words name; `merged` joins a conv with the act right behind it."""
+    out: list[Step] = []
+    pools = acts = 0
+    for i, word in enumerate(words):
+        if merged and word == "conv" and words[i + 1] == "act":
+            continue
+        joined = merged and word == "act" and words[i - 1] == "conv"
+        out.append(Step(word, len(out), filter_size if joined or word == "conv" else 1, pools, acts))
+        pools += word == "pool"
+        acts += word == "act"
+    return out
 
 
 def problems(owner: str, layers: Sequence[str]) -> list[str]:
@@ -36,19 +108,6 @@ def problems(owner: str, layers: Sequence[str]) -> list[str]:
             return wrong("a list with a conv between every two act")
         linear = word == "conv" or (linear and word == "pool")
     return []
-
-
-def steps(layers: Sequence[str], filter_size: int) -> list[Step]:
-    """Return the layers with a conv merged into the act right behind it."""
-    out: list[Step] = []
-    pools = 0
-    for i, word in enumerate(layers):
-        if word == "conv" and layers[i + 1] == "act":
-            continue
-        merged = word == "act" and layers[i - 1] == "conv"
-        out.append(Step(word, filter_size if merged or word == "conv" else 1, pools))
-        pools += word == "pool"
-    return out
 
 
 def side_at_end(layers: Sequence[str], filter_size: int, same: bool, side: int) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -51,6 +53,12 @@ class DenseProduct:
 
 # Measured on 2,048 float32 rows, two cores, us a row (dense, srht): 512: 17, 19; 1024: 58, 43; 2048: 188, 125
 DENSE_LIMIT = 1024
+SKETCHES = ("auto", "dense", "srht")
+
+
+def without_auto(identity: dict[str, Any]) -> dict[str, Any]:
+    """Return the identity of a method without its key `sketch`, if that is "auto"."""
+    return {k: v for k, v in identity.items() if (k, v) != ("sketch", "auto")}
 
 
 def make_product(

@@ -1,4 +1,4 @@
-"""Subsampled randomised Hadamard and Fourier transforms (MATH: section 3)."""
+"""Subsampled randomised Hadamard transforms (docs/math.md, section 3)."""
 
 from __future__ import annotations
 
@@ -27,18 +27,17 @@ def hadamard(x: Tensor) -> Tensor:
 class SignedRows:
     """`count` rows of H D for fresh random signs D: what SRHT and TensorSRHT are made of.
 
-    Rows are drawn without replacement; where more are wanted than there are, a further block with signs
-    of its own begins. <row_i, x> <row_i, y> has the mean <x, y> for Hadamard rows, and so has the
-    real part of conj(<row_i, x>) <row_i, y> for Fourier rows.
+    Rows are drawn without replacement. If more are wanted than there are, a further block with new signs
+    begins. <row_i, x> <row_i, y> has the mean <x, y>.
     """
 
-    def __init__(self, dim_in: int, count: int, transform: str, stream: Stream, dtype: torch.dtype):
-        self.transform, self.dim_in, self.count = transform, dim_in, count
-        self.padded = 1 << max(0, (dim_in - 1).bit_length()) if transform == "hadamard" else dim_in
+    def __init__(self, dim_in: int, count: int, stream: Stream, dtype: torch.dtype):
+        self.dim_in, self.count = dim_in, count
+        self.padded = 1 << max(0, (dim_in - 1).bit_length())
         blocks = -(-count // self.padded)
         self.signs = stream.child("signs").rademacher(blocks, dim_in, dtype=dtype)
-        here = stream.child("rows")
-        orders = [here.child(b).permutation(self.padded) + b * self.padded for b in range(blocks)]
+        rows = stream.child("rows")
+        orders = [rows.child(b).permutation(self.padded) + b * self.padded for b in range(blocks)]
         self.rows = torch.cat(orders)[:count]
 
     def to(self, device: torch.device) -> SignedRows:
@@ -47,45 +46,31 @@ class SignedRows:
         return self
 
     def __call__(self, x: Tensor) -> Tensor:
-        """Return the products (..., count) with x (..., dim_in); complex for Fourier rows."""
+        """Return the products (..., count) with x (..., dim_in)."""
         z = x[..., None, :] * self.signs  # (..., blocks, dim_in)
-        if self.transform == "hadamard":
-            z = hadamard(F.pad(z, (0, self.padded - self.dim_in)))
-        else:
-            z = torch.fft.fft(z)
+        z = hadamard(F.pad(z, (0, self.padded - self.dim_in)))
         return z.flatten(-2)[..., self.rows]
-
-
-def real_columns(z: Tensor, dim: int) -> Tensor:
-    """Return Re and Im of complex z as `dim` real columns; real z as it is."""
-    return torch.view_as_real(z).flatten(-2)[..., :dim] if z.is_complex() else z
 
 
 class SRHT:
     """x -> sqrt(1/m) P H D x: random signs, a fast transform, m rows without replacement.
 
-    Ailon and Chazelle 2009. E<Sx, Sy> = <x, y>; with all rows an isometry. Cost O(d log d) a row.
+    Ailon and Chazelle 2009. E<Sx, Sy> = <x, y>; with all rows it is an isometry.
 
     Parameters
     ----------
     dim_in, dim : int
-        `dim` counts real columns: dim / 2 complex ones for "fourier", which needs an even dim.
+        Dimensions before and after.
     stream : Stream
-    transform : {"hadamard", "fourier"}
     dtype : torch.dtype
+
+    Notes
+    -----
+    Cost: O(d log d) per row.
     """
 
-    def __init__(
-        self,
-        dim_in: int,
-        dim: int,
-        stream: Stream,
-        transform: str = "hadamard",
-        dtype: torch.dtype = torch.float32,
-    ):
-        self.dim = dim
-        self.count = dim if transform == "hadamard" else dim // 2
-        self.rows = SignedRows(dim_in, self.count, transform, stream, dtype)
+    def __init__(self, dim_in: int, dim: int, stream: Stream, dtype: torch.dtype = torch.float32):
+        self.dim, self.rows = dim, SignedRows(dim_in, dim, stream, dtype)
 
     def to(self, device: torch.device) -> SRHT:
         """Move to `device` and return self."""
@@ -94,37 +79,27 @@ class SRHT:
 
     def __call__(self, x: Tensor) -> Tensor:
         """Return the sketch (..., dim) of x (..., dim_in)."""
-        return real_columns(self.rows(x), self.dim) * self.count**-0.5
+        return self.rows(x) * self.dim**-0.5
 
 
 class TensorSRHT:
     """S(x (x) y) = sqrt(1/m) (P1 H D1 x) * (P2 H D2 y), never forming x (x) y.
 
     Ahle et al. 2020, definition 15 in the numbering of Zandieh et al. E<S(x (x) y), S(x' (x) y')> =
-    <x, x'><y, y'>. Same interface as DenseProduct, which is faster below about a thousand dimensions.
+    <x, x'><y, y'>. It has the interface of DenseProduct, which is faster below about a thousand dimensions.
 
     Parameters
     ----------
     left, right, dim : int
-        `dim` counts real columns.
+        Dimensions of x, of y and of the result.
     stream : Stream
     dtype : torch.dtype
-    transform : {"hadamard", "fourier"}
     """
 
-    def __init__(
-        self,
-        left: int,
-        right: int,
-        dim: int,
-        stream: Stream,
-        dtype: torch.dtype = torch.float32,
-        transform: str = "hadamard",
-    ):
+    def __init__(self, left: int, right: int, dim: int, stream: Stream, dtype: torch.dtype = torch.float32):
         self.dim = dim
-        self.count = dim if transform == "hadamard" else dim // 2
-        self.left = SignedRows(left, self.count, transform, stream.child("left"), dtype)
-        self.right = SignedRows(right, self.count, transform, stream.child("right"), dtype)
+        self.left = SignedRows(left, dim, stream.child("left"), dtype)
+        self.right = SignedRows(right, dim, stream.child("right"), dtype)
 
     def to(self, device: torch.device) -> TensorSRHT:
         """Move to `device` and return self."""
@@ -134,7 +109,7 @@ class TensorSRHT:
 
     def apply_left(self, x: Tensor) -> Tensor:
         """Return the factor of x, which may be multiplied with several `apply_right`."""
-        return self.left(x) * self.count**-0.5
+        return self.left(x) * self.dim**-0.5
 
     def apply_right(self, y: Tensor) -> Tensor:
         """Return the factor of y."""
@@ -142,4 +117,4 @@ class TensorSRHT:
 
     def __call__(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the sketch (..., dim) of x (..., left) and y (..., right)."""
-        return real_columns(self.apply_left(x) * self.apply_right(y), self.dim)
+        return self.apply_left(x) * self.apply_right(y)

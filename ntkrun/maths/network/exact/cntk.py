@@ -11,13 +11,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from ntkrun.maths.dual.arccos import kappa0, kappa1
+from ntkrun.maths.dual.cpu import compiled_settings
 from ntkrun.maths.dual.polynomial import Activation
 from ntkrun.maths.kernel.gram import gram
 from ntkrun.maths.network.exact import cntk_cpu
+from ntkrun.maths.network.exact.kernel import ExactKernel
+from ntkrun.maths.network.layers import read, steps
+from ntkrun.maths.network.positions import patch_sum, planar
 
 
 @dataclass(frozen=True)
@@ -63,15 +66,14 @@ class CNTK:
         same, dtype = self.padding == "same", x.numpy().dtype
         px, sx, rx = self._flat(x)
         py, sy, ry = (px, sx, rx) if y is x else self._flat(y)
-        poly, snap, threads = cntk_cpu.compiled_settings(dtype)
+        poly, snap, threads = compiled_settings(dtype)
         chunks = min(len(ix), 64 * threads)  # enough for an even share, few enough to reuse buffers
         out = np.empty(len(ix), np.float64)
         q, stride = self.filter_size, x.shape[2] + self.filter_size // 2
         cntk_cpu.cntk_pairs(
             px, py, ix, iy, sx, sy, rx, ry, stride, q, same, self.trained == "all", poly, snap, chunks, out
         )
-        shrink = 0 if same else (q - 1) * self.depth
-        positions = (x.shape[1] - shrink) * (x.shape[2] - shrink)
+        positions = (x.shape[1] - self._shrink) * (x.shape[2] - self._shrink)
         return torch.from_numpy(out / positions**2).to(x.dtype)
 
     def _flat(self, x: Tensor) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -97,53 +99,74 @@ class CNTK:
         """Do the same on any device: displacements outside, pairs batched inside."""
         height, width = x.shape[1:3]
         batch = max(1, (1 << 24) // (height * width * (x.shape[3] + 8)))
+        layers = steps(("conv", "act") * self.depth, self.filter_size)
         parts = []
         for start in range(0, len(ix), batch):
-            a = x[torch.from_numpy(ix[start : start + batch]).to(x.device)].permute(0, 3, 1, 2)
-            b = y[torch.from_numpy(iy[start : start + batch]).to(y.device)].permute(0, 3, 1, 2)
-            na, nb = self._norms_torch(a), self._norms_torch(b)
+            a = planar(x[torch.from_numpy(ix[start : start + batch]).to(x.device)])
+            b = planar(y[torch.from_numpy(iy[start : start + batch]).to(y.device)])
+            na, nb = self._norms(a), self._norms(b)
             total = x.new_zeros(len(a), dtype=torch.float64)
             for here, there in _displacements(height, width):
-                total += self._displaced(a, b, na, nb, here, there)
+                shape = height - max(here[0], there[0]), width - max(here[1], there[1])
+                if min(shape) > self._shrink:
+                    reading = ExactKernel(_Displaced(self, na, nb, here, there), self._duals, self.trained)
+                    products = (_crop(a, here, shape) * _crop(b, there, shape)).sum(1)
+                    total += read(layers, reading)(reading.start(products))
             parts.append(total / (na[-1].shape[1] * na[-1].shape[2]) ** 2)
         return torch.cat(parts).to(x.dtype) if parts else x.new_empty(0)
 
-    def _patch_sum(self, z: Tensor) -> Tensor:
-        """Sum q x q windows of z (n, h, w); zero outside for `same`."""
-        q = self.filter_size
-        pad = q // 2 if self.padding == "same" else 0
-        return F.avg_pool2d(z[:, None], q, stride=1, padding=pad, divisor_override=1)[:, 0]
+    @property
+    def _shrink(self) -> int:
+        """What all convolutions take off a side."""
+        return 0 if self.padding == "same" else (self.filter_size - 1) * self.depth
 
-    def _norms_torch(self, x: Tensor) -> list[Tensor]:
-        out = [self._patch_sum(x.square().sum(1))]
+    def _duals(self, layer: int) -> tuple[Activation, Activation]:
+        return self.duals[layer] if self.duals else (kappa1, kappa0)
+
+    def _mean(self, z: Tensor) -> Tensor:
+        """Return the mean over q x q windows of z (n, h, w), with zeros outside for `same`."""
+        return patch_sum(z, self.filter_size, self.padding == "same") / self.filter_size**2
+
+    def _norms(self, x: Tensor) -> list[Tensor]:
+        """Return the norms (n, h, w) in front of each activation, for planar images x (n, C, H, W)."""
+        out = [self._mean(x.square().sum(1))]
         for _ in range(self.depth - 1):
-            out.append(self._patch_sum(out[-1]) / self.filter_size**2)
+            out.append(self._mean(out[-1]))
         return out
 
-    def _displaced(self, a: Tensor, b: Tensor, na: list, nb: list, here: tuple, there: tuple) -> Tensor:
-        """Return the part of the sum over positions that has one displacement, (n,) float64."""
-        q, train_all = self.filter_size, self.trained == "all"
 
-        def crop(z: Tensor, corner: tuple, shape: tuple) -> Tensor:
-            (i, j), (h, w) = corner, shape
-            return z[..., i : i + h, j : j + w]
+@dataclass
+class _Displaced:
+    """All pairs of positions with one displacement, of a batch of image pairs, (n, h, w).
 
-        shape = (a.shape[2] - max(here[0], there[0]), a.shape[3] - max(here[1], there[1]))
-        shrink = 0 if self.padding == "same" else q - 1
-        if min(shape) - self.depth * shrink <= 0:
-            return a.new_zeros(len(a), dtype=torch.float64)
-        c = self._patch_sum((crop(a, here, shape) * crop(b, there, shape)).sum(1))
-        pi_h = c if train_all else torch.zeros_like(c)
-        for layer in range(self.depth):
-            size = c.shape[1:]
-            scale = (crop(na[layer], here, size) * crop(nb[layer], there, size)).sqrt()
-            rho = torch.where(scale > 0, c / scale, 0)
-            first, second = self.duals[layer] if self.duals else (kappa1, kappa0)
-            gamma, dot = scale * first(rho) / q**2, second(rho) / q**2
-            if layer == self.depth - 1:
-                return (pi_h * dot + (gamma if train_all else 0)).sum((1, 2), dtype=torch.float64)
-            c, pi_h = self._patch_sum(gamma), self._patch_sum(pi_h * dot + gamma)
-        raise AssertionError("unreachable: the last layer returns")
+    Convolutions and activations do not mix displacements.
+    """
+
+    kernel: CNTK
+    norms_x: list[Tensor]
+    norms_y: list[Tensor]
+    here: tuple[int, int]
+    there: tuple[int, int]
+
+    def mean(self, z: Tensor) -> Tensor:
+        return self.kernel._mean(z)
+
+    def pool(self, z: Tensor) -> Tensor:
+        raise NotImplementedError("a pool mixes displacements")
+
+    def scale(self, acts: int, sigma: Tensor) -> Tensor:
+        norm_x, norm_y = self.norms_x[acts], self.norms_y[acts]
+        size = sigma.shape[1], sigma.shape[2]
+        return (_crop(norm_x, self.here, size) * _crop(norm_y, self.there, size)).sqrt()
+
+    def average(self, z: Tensor) -> Tensor:
+        """Return the sum, in double precision: the mean is taken over all displacements together."""
+        return z.sum((1, 2), dtype=torch.float64)
+
+
+def _crop(z: Tensor, corner: tuple[int, int], shape: tuple[int, int]) -> Tensor:
+    (i, j), (h, w) = corner, shape
+    return z[..., i : i + h, j : j + w]
 
 
 def _displacements(height: int, width: int) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:

@@ -9,46 +9,10 @@ pair of positions exactly once: the (HW)^2 operations of the textbook form, none
 
 from __future__ import annotations
 
-import math
-from functools import cache
-
 import numba as nb
 import numpy as np
-import torch
 
-from ntkrun.maths.dual.arccos import SNAP_ULPS
-
-_FAST = {"contract", "reassoc", "nsz", "arcp"}
-
-
-@cache
-def arcsin_coefficients() -> np.ndarray:
-    """Return c with arcsin(z) = z sum_k c_k (8 z^2 - 1)^k for z in [0, 1/2], float64, shape (14,).
-
-    The quotient is analytic in z^2 up to 1, so its Chebyshev series on [0, 1/4] falls like
-    13.9^-degree: six terms serve float32 and fourteen float64.
-    """
-
-    def quotient(t: np.ndarray) -> np.ndarray:
-        z = np.sqrt((t + 1) / 8)  # Chebyshev nodes never touch z = 0
-        return np.arcsin(z) / z
-
-    chebyshev = np.polynomial.chebyshev.Chebyshev.interpolate(quotient, 13)
-    return chebyshev.convert(kind=np.polynomial.Polynomial).coef
-
-
-def as_many_threads_as_torch() -> int:
-    """Let compiled loops run on as many threads as torch does, and return how many."""
-    threads = max(1, min(torch.get_num_threads(), nb.config.NUMBA_NUM_THREADS))
-    nb.set_num_threads(threads)
-    return threads
-
-
-def compiled_settings(dtype: np.dtype) -> tuple[np.ndarray, np.floating, int]:
-    """Return arcsine coefficients, the cosine that counts as 1, and the threads, set to those of torch."""
-    threads = as_many_threads_as_torch()
-    snap = dtype.type(1 - SNAP_ULPS * np.finfo(dtype).eps)
-    return arcsin_coefficients().astype(dtype), snap, threads
+from ntkrun.maths.dual.cpu import FAST, activate
 
 
 def norms(x: np.ndarray, depth: int, filter_size: int, same: bool) -> list[np.ndarray]:
@@ -68,7 +32,7 @@ def norms(x: np.ndarray, depth: int, filter_size: int, same: bool) -> list[np.nd
 # One-dimensional loops: LLVM turns them into vector code, which it does not for four indices.
 
 
-@nb.njit(fastmath=_FAST)
+@nb.njit(fastmath=FAST)
 def _box(g, rows, c, start, stride, q, n):
     """c[p] = sum over a, b < q of g[start + p + a stride + b], p < n."""
     reach = n + (q - 1) * stride
@@ -84,7 +48,7 @@ def _box(g, rows, c, start, stride, q, n):
         c[p] = total
 
 
-@nb.njit(fastmath=_FAST)
+@nb.njit(fastmath=FAST)
 def _box3(g, rows, to, start, stride, n):
     """Do the same for q = 3 with the sums written out.
 
@@ -98,50 +62,7 @@ def _box3(g, rows, to, start, stride, n):
         to[p] = a[p] + b[p] + c[p]
 
 
-def _tail(poly, t):
-    raise NotImplementedError("compiled only")
-
-
-@nb.extending.overload(_tail, inline="always")
-def _tail_for_type(poly, t):
-    """Terms 6..13 of the arcsine, in float64 only."""
-    if poly.dtype is nb.float32:
-        return lambda poly, t: poly.dtype.type(0)
-
-    def terms(poly, t):
-        high = poly[10] + t * (poly[11] + t * (poly[12] + t * poly[13]))
-        return poly[6] + t * (poly[7] + t * (poly[8] + t * (poly[9] + t * high)))
-
-    return terms
-
-
-@nb.njit(fastmath=_FAST)
-def _activate(c, rx, ry, poly, snap, k0, k1, n):
-    """k0, k1 = kappa0, kappa1 of the correlations c rx ry.
-
-    arccos m is pi/2 - arcsin m below 1/2 and 2 arcsin sqrt((1-m)/2) above, so one short polynomial
-    serves both; float32 stops after six terms. Cosines above `snap` count as 1 (see `arccos`).
-    """
-    half, one, four = c.dtype.type(0.5), c.dtype.type(1), c.dtype.type(4)
-    inv_pi = c.dtype.type(1 / math.pi)
-    c0, c1, c2, c3, c4, c5 = poly[0], poly[1], poly[2], poly[3], poly[4], poly[5]
-    for p in range(n):
-        rho = min(max(c[p] * rx[p] * ry[p], -one), one)
-        m = abs(rho)
-        m = one if m > snap else m
-        far = half * (one - m)
-        below = m < half
-        square = m * m if below else far
-        t = four * (square + square) - one
-        tail = c5 + t * _tail(poly, t)
-        arcsin = math.sqrt(square) * (c0 + t * (c1 + t * (c2 + t * (c3 + t * (c4 + t * tail)))))
-        angle = (half - arcsin * inv_pi) if below else (arcsin + arcsin) * inv_pi
-        dot = one - angle if rho >= 0 else angle
-        k0[p] = dot
-        k1[p] = math.sqrt((one - m) * (one + m)) * inv_pi + rho * dot
-
-
-@nb.njit(fastmath=_FAST)
+@nb.njit(fastmath=FAST)
 def _combine(k0, k1, sx, sy, rx, ry, theta, gamma, inner, scale, n):
     """gamma = s k1 and inner = s (theta / (sx sy) k0 + k1) with s = sx sy scale; 0 off the image."""
     for p in range(n):
@@ -150,13 +71,13 @@ def _combine(k0, k1, sx, sy, rx, ry, theta, gamma, inner, scale, n):
         inner[p] = g * (theta[p] * rx[p] * ry[p] * k0[p] + k1[p])
 
 
-@nb.njit(fastmath=_FAST)
+@nb.njit(fastmath=FAST)
 def _gamma_only(k1, sx, sy, gamma, scale, n):
     for p in range(n):
         gamma[p] = sx[p] * sy[p] * scale * k1[p]
 
 
-@nb.njit(fastmath=_FAST)
+@nb.njit(fastmath=FAST)
 def _sum_last(k0, k1, sx, sy, rx, ry, theta, train_all, n):
     """Return the sum of theta k0 (+ sx sy k1 where the last layer is trained) over the image."""
     total = k0.dtype.type(0)
@@ -168,7 +89,7 @@ def _sum_last(k0, k1, sx, sy, rx, ry, theta, train_all, n):
     return total
 
 
-@nb.njit(fastmath=_FAST)
+@nb.njit(fastmath=FAST)
 def _products(x, y, out, n):
     """out[p] = sum over channels of x y."""
     out[:n] = 0
@@ -178,7 +99,7 @@ def _products(x, y, out, n):
             out[p] += a[p] * b[p]
 
 
-@nb.njit(parallel=True, fastmath=_FAST, cache=True, nogil=True)
+@nb.njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, snap, chunks, out):
     """out[p] = sum over all pairs of positions of Pi_L for images x[ix[p]], y[iy[p]].
 
@@ -224,7 +145,7 @@ def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, s
                         _box(inner, rows, theta, reach - before, stride, q, n)
                     ax, ay = sx[a, layer, px:], sy[b, layer, py:]
                     bx, by = rx[a, layer, px:], ry[b, layer, py:]
-                    _activate(c, bx, by, poly, snap, k0, k1, n)
+                    activate(c, bx, by, poly, snap, k0, k1, n)
                     if layer == depth - 1:
                         total += _sum_last(k0, k1, ax, ay, bx, by, theta, train_all, n)
                     elif layer == 0 and not train_all:

@@ -1,11 +1,13 @@
-"""Layers with nothing random in them: roots of Gram matrices, full products, direct sums.
+"""A network read as exact features: roots of Gram matrices, full products, direct sums; nothing is random.
 
-They stand in for the sketched layers of a method, with the same interface. The features of a network built
-from them have exactly the kernel as their inner products, which proves how the method chains its layers. They
-see all positions of a batch at once, so they are for proofs on small batches, not for learning.
+The inner products of these features are the kernel exactly, which proves how layers are chained. All
+positions of a batch are seen at once, so this reading is for proofs on small batches, not for learning.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import torch
 import torch.nn.functional as F
@@ -13,8 +15,10 @@ from torch import Tensor
 
 from ntkrun.maths.dual.arccos import kappa0, kappa1
 from ntkrun.maths.eigen import eigh
-from ntkrun.maths.network.sketched.conv import patch_sum, reciprocal
-from ntkrun.maths.network.sketched.pair import Pair
+from ntkrun.maths.network.layers import Step
+from ntkrun.maths.network.positions import patch_sum, planar, reciprocal
+from ntkrun.maths.network.sketched.head import tangent_of, weights
+from ntkrun.maths.network.sketched.pair import Pair, flat, with_constant
 
 
 def root(gram: Tensor) -> Tensor:
@@ -25,7 +29,7 @@ def root(gram: Tensor) -> Tensor:
 
 def gram(constant: Tensor, rest: Tensor) -> Tensor:
     """Return inner products (N, N) between all N positions of features (*b), (*b, dim)."""
-    z = torch.cat([constant[..., None], rest], -1).flatten(0, -2)
+    z = with_constant(constant, rest).flatten(0, -2)
     return z @ z.T
 
 
@@ -38,72 +42,109 @@ def cosines(pair: Pair) -> Tensor:
     return torch.where(sigma.abs() > 1 - 1e-12, sigma.sign(), sigma)
 
 
-class ExactRelu:
-    """Relu with kappa1 and kappa0 themselves and the whole tensor product."""
+@dataclass
+class ExactFeatures:
+    """Layers with the exact kernel, in the place of sketched ones.
 
-    def features(self, pair: Pair) -> Pair:
+    Parameters
+    ----------
+    trained : bool
+        Whether the first and the last layer are trained too.
+    filter_size : int or None
+        None for rows.
+    same : bool
+        Pad with zeros so that an image keeps its size.
+    """
+
+    trained: bool
+    filter_size: int | None = None
+    same: bool = True
+
+    def conv(self, step: Step) -> ExactConv:
+        """Return a convolution: of pixels for the first, else of a pair."""
+        return ExactConv(step.q, self.same, self.trained if step.number == 0 else None)
+
+    def act(self, step: Step) -> ExactRelu:
+        """Return an activation."""
+        return ExactRelu()
+
+    def pool(self, step: Step) -> NoReturn:
+        """Raise NotImplementedError: pairs carry the norm of one position each."""
+        raise NotImplementedError("exact features have no pool between their layers")
+
+    def head(self, step: Step) -> ExactHead:
+        """Return the last activation with the average behind it."""
+        return ExactHead(self.trained, self.filter_size)
+
+
+class ExactRelu:
+    """An activation with kappa1 and kappa0 themselves and the whole tensor product."""
+
+    def __call__(self, pair: Pair) -> Pair:
         """Return phi' and psi' with the exact inner products."""
         shape, zero = pair.norm.shape, torch.zeros_like(pair.norm)
         sigma = cosines(pair)
         phi = root(kappa1(sigma)).reshape(*shape, -1)
-        if pair.psi is None or pair.beta is None:
-            return Pair(pair.norm, zero, phi, zero, phi)
-        theta = gram(pair.beta, pair.psi)
+        if (tangent := pair.tangent()) is None:
+            return Pair(pair.norm, pair.root, zero, phi, shared=True)
         # the root of a sum of products spans the direct sum of the tensor products
-        psi = root(theta * kappa0(sigma) + kappa1(sigma)).reshape(*shape, -1)
-        return Pair(pair.norm, zero, phi, zero, psi)
-
-    def last(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Return the kappa0-features, with an empty constant."""
-        dot = root(kappa0(cosines(pair))).reshape(*pair.norm.shape, -1)
-        return torch.zeros_like(pair.norm)[..., None], dot
-
-    def last_phi(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Return the kappa1-features."""
-        phi = root(kappa1(cosines(pair))).reshape(*pair.norm.shape, -1)
-        return torch.zeros_like(pair.norm), phi
+        psi = root(gram(*tangent) * kappa0(sigma) + kappa1(sigma)).reshape(*shape, -1)
+        return Pair(pair.norm, pair.root, zero, phi, zero, psi)
 
 
 class ExactConv:
-    """Conv that keeps the direct sum of the neighbours instead of sketching it."""
+    """A convolution that keeps the direct sum of the neighbours instead of sketching it.
 
-    def __init__(self, filter_size: int, same: bool):
-        self.q, self.same = filter_size, same
+    Parameters
+    ----------
+    filter_size : int
+    same : bool
+    trained : bool or None
+        Whether the first convolution, which takes pixels (n, H, W, C), is trained. None for later ones.
+    """
 
-    def features(self, pair: Pair) -> Pair:
+    def __init__(self, filter_size: int, same: bool, trained: bool | None = None):
+        self.q, self.same, self.trained = filter_size, same, trained
+
+    def __call__(self, state: Any) -> Pair:
         """Return the pair over the neighbourhoods, q^2 times as wide."""
+        if self.trained is not None:
+            norm = patch_sum(state.square().sum(-1), self.q, self.same)
+            zero, root = torch.zeros_like(norm), norm.sqrt()
+            return Pair(norm, root, zero, self._patch(state, root), shared=self.trained)
+        pair: Pair = state
         norm = patch_sum(pair.norm, self.q, self.same) / self.q**2
-        before, after = pair.norm.sqrt() / self.q, reciprocal(norm.sqrt())
+        zero, root = torch.zeros_like(norm), norm.sqrt()
+        before = (pair.root / self.q)[..., None]
+        phi = self._patch(with_constant(pair.alpha, pair.phi) * before, root)
+        tangent = pair.tangent()
+        if pair.shared or tangent is None:
+            return Pair(norm, root, zero, phi, shared=pair.shared)
+        psi = self._patch(with_constant(*tangent) * before, root)
+        return Pair(norm, root, zero, phi, zero, psi)
 
-        def patch(constant: Tensor, rest: Tensor) -> Tensor:
-            z = torch.cat([constant[..., None], rest], -1) * before[..., None]
-            z = F.unfold(z.permute(0, 3, 1, 2), self.q, padding=self.q // 2 if self.same else 0)
-            return z.transpose(1, 2).reshape(*norm.shape, -1) * after[..., None]
-
-        zero, phi = torch.zeros_like(norm), patch(pair.alpha, pair.phi)
-        if pair.psi is pair.phi or pair.psi is None or pair.beta is None:
-            return Pair(norm, zero, phi, zero, phi)
-        return Pair(norm, zero, phi, zero, patch(pair.beta, pair.psi))
+    def _patch(self, z: Tensor, root: Tensor) -> Tensor:
+        z = F.unfold(planar(z), self.q, padding=self.q // 2 if self.same else 0)
+        return z.transpose(1, 2).reshape(*root.shape, -1) * reciprocal(root)[..., None]
 
 
 class ExactHead:
-    """TangentHead without its sketch: the pooled product in full."""
+    """The last activation and the average, without a sketch: the pooled product in full.
 
-    def __call__(
-        self,
-        pair: Pair,
-        constants: Tensor,
-        dot: Tensor,
-        last_phi: tuple[Tensor, Tensor] | None,
-        scale: Tensor,
-    ) -> Tensor:
+    Parameters are those of ExactFeatures.
+    """
+
+    def __init__(self, trained: bool, filter_size: int | None):
+        self.trained, self.filter_size = trained, filter_size
+
+    def __call__(self, pair: Pair) -> Tensor:
         """Return features (n, everything)."""
-        n = scale.shape[0]
-        weight = scale.reshape(n, -1, 1)
-        beta, psi = pair.tangent()
-        psi = torch.cat([beta[..., None], psi], -1).reshape(n, weight.shape[1], -1) * weight
-        right = torch.cat([constants, dot], -1).reshape(n, weight.shape[1], -1)
-        out = [torch.bmm(psi.transpose(1, 2), right).flatten(1)]
-        if last_phi is not None:
-            out += [(z.reshape(n, weight.shape[1], -1) * weight).sum(1) for z in last_phi]
+        n, sigma = len(pair.norm), cosines(pair)
+        weight = weights(pair, self.filter_size)
+        dot = root(kappa0(sigma)).reshape(n, weight.shape[1], -1)
+        psi = flat(with_constant(*tangent_of(pair)), n) * weight
+        out = [torch.bmm(psi.transpose(1, 2), dot).flatten(1)]
+        if self.trained:
+            phi = root(kappa1(sigma)).reshape(n, weight.shape[1], -1)
+            out.append((phi * weight).sum(1))
         return torch.cat(out, 1)

@@ -1,7 +1,7 @@
-"""Exact CNTK of any order of convolutions, ReLUs and average pools (MATH: section 2).
+"""Exact CNTK of any order of convolutions, activations and average pools (docs/math.md, section 2).
 
-Pools couple different displacements, so the fast recursion of `cntk` does not apply: whole maps over
-pairs of positions are kept. A reference for a few hundred pairs, not for a data set.
+Pools couple different displacements, so the fast recursion of `cntk` does not apply: whole maps over pairs of
+positions are kept. A reference for a few hundred pairs, not for a data set.
 """
 
 from __future__ import annotations
@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.dual.activation import Dual, ReluDual
+from ntkrun.maths.dual.activation import DualActivation, ReluDual
 from ntkrun.maths.kernel.gram import gram
+from ntkrun.maths.network.exact.kernel import ExactKernel
+from ntkrun.maths.network.layers import Chain, read, steps
 
 RELU = ReluDual()
 
@@ -26,12 +28,13 @@ class LayeredCNTK:
     Parameters
     ----------
     layers : tuple of {"conv", "act", "pool"}
-        As `layer.network.problems` allows them.
+        As `network.layers.problems` allows them.
     filter_size : int
     trained : {"inner", "all", "last"}
         "last" gives the kernel of the activations.
     padding : {"same", "valid"}
-    dual : Dual
+        "same" adds zeros so that images keep their size; "valid" does not.
+    dual : DualActivation
         The non-linearity.
     cells : int
         The last average is taken over pairs of positions in the same one of cells x cells parts.
@@ -41,7 +44,7 @@ class LayeredCNTK:
     filter_size: int = 3
     trained: str = "inner"
     padding: str = "same"
-    dual: Dual = RELU
+    dual: DualActivation = RELU
     cells: int = 1
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -57,56 +60,52 @@ class LayeredCNTK:
         return torch.stack(out) if out else x.new_empty(0)
 
     def _norms(self, x: Tensor) -> list[Tensor]:
-        """Return Sigma(x, x) at every position before each act."""
+        """Return Sigma(x, x) at every position in front of each activation."""
         norms: list[Tensor] = []
         self._pair(x, x, norms, norms)
         return norms
 
     def _pair(self, x: Tensor, y: Tensor, norms_x: list[Tensor], norms_y: list[Tensor]) -> Tensor:
         """Return Theta(x, y); a norms list that is still too short is filled with the diagonal of Sigma."""
-        c = torch.einsum("abk,cdk->abcd", x, y)
-        theta = c if self.trained == "all" else torch.zeros_like(c)
-        acts, last = 0, self.layers.count("act") - 1
-        for word in self.layers:
-            if word == "conv":
-                c, theta = self._patch_sum(c), self._patch_sum(theta)
-            elif word == "pool":
-                c, theta = _pool(c), _pool(theta)
-            else:
-                if acts == len(norms_x):
-                    h, w = c.shape[:2]
-                    norms_x.append(c.reshape(h * w, h * w).diagonal().reshape(h, w).clone())
-                scale = (norms_x[acts][:, :, None, None] * norms_y[acts]).sqrt()
-                rho = torch.where(scale > 0, c / scale, 0)
-                c = scale * self.dual.first(rho)
-                theta = theta * self.dual.second(rho)
-                if acts < last or self.trained == "all":
-                    theta = theta + c
-                acts += 1
-        return self._average(c if self.trained == "last" else theta)
+        functions = self.dual.first, self.dual.second
+        reading = ExactKernel(_Maps(self, norms_x, norms_y), lambda _: functions, self.trained)
+        chain: Chain = read(steps(self.layers, self.filter_size), reading)
+        return chain(reading.start(torch.einsum("abk,cdk->abcd", x, y)))
 
-    def _average(self, c: Tensor) -> Tensor:
-        """Return the mean over pairs of positions of the same cell."""
-        k = self.cells
-        (h, w), (p, q) = c.shape[:2], c.shape[2:]
-        by_cell = c.reshape(k, h // k, k, w // k, k, p // k, k, q // k).mean((1, 3, 5, 7))
-        return torch.einsum("abab->", by_cell) / k**2
 
-    def _patch_sum(self, c: Tensor) -> Tensor:
-        """Average over the q^2 offsets, which both positions share, (h, w, h', w')."""
-        q = self.filter_size
-        if self.padding == "same":
-            c = F.pad(c, (q // 2,) * 8)
-        sizes = [s - q + 1 for s in c.shape]
-        out = c.new_zeros(sizes)
+@dataclass
+class _Maps:
+    """All pairs of positions, (h, w, h', w')."""
+
+    kernel: LayeredCNTK
+    norms_x: list[Tensor]
+    norms_y: list[Tensor]
+
+    def mean(self, z: Tensor) -> Tensor:
+        q = self.kernel.filter_size
+        if self.kernel.padding == "same":
+            z = F.pad(z, (q // 2,) * 8)
+        sizes = [s - q + 1 for s in z.shape]
+        out = z.new_zeros(sizes)
         for a in range(q):
             for b in range(q):
-                out += c[a : a + sizes[0], b : b + sizes[1], a : a + sizes[2], b : b + sizes[3]]
+                out += z[a : a + sizes[0], b : b + sizes[1], a : a + sizes[2], b : b + sizes[3]]
         return out.div_(q * q)
 
+    def pool(self, z: Tensor) -> Tensor:
+        for _ in range(2):
+            z = F.avg_pool2d(z, 2).permute(2, 3, 0, 1)
+        return z
 
-def _pool(c: Tensor) -> Tensor:
-    """Average over 2 x 2 positions on both sides, (h, w, h', w')."""
-    for _ in range(2):
-        c = F.avg_pool2d(c, 2).permute(2, 3, 0, 1)
-    return c
+    def scale(self, acts: int, sigma: Tensor) -> Tensor:
+        if acts == len(self.norms_x):
+            h, w = sigma.shape[:2]
+            self.norms_x.append(sigma.reshape(h * w, h * w).diagonal().reshape(h, w).clone())
+        return (self.norms_x[acts][:, :, None, None] * self.norms_y[acts]).sqrt()
+
+    def average(self, z: Tensor) -> Tensor:
+        """Return the mean over pairs of positions of the same cell."""
+        k = self.kernel.cells
+        (h, w), (p, q) = z.shape[:2], z.shape[2:]
+        by_cell = z.reshape(k, h // k, k, w // k, k, p // k, k, q // k).mean((1, 3, 5, 7))
+        return torch.einsum("abab->", by_cell) / k**2

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ntkrun.maths.network.nystrom.landmarks import choose, nystrom
-from ntkrun.maths.network.nystrom.layers import Conv, Fitting, Maps, Patches, Sample, chunks, planar
-from ntkrun.maths.network.sketched.conv import reciprocal
+from ntkrun.maths.network.nystrom.layers import Conv, Fitting, Maps, Patches, Sample, chunks
+from ntkrun.maths.network.positions import planar, reciprocal
 from ntkrun.maths.rng import Stream
 
 # so many at a time: kernel values of 32 x 32 positions then stay in the cache
@@ -39,26 +39,26 @@ class TangentPart:
     ----------
     q : int
         Side of the last convolution's neighbourhood; 1 if something stands between it and the activation.
-    how : Fitting
+    settings : Fitting
     columns : int
     cells : int
     stream : Stream
     """
 
-    def __init__(self, q: int, how: Fitting, columns: int, cells: int, stream: Stream):
-        self.how, self.columns, self.cells, self.stream = how, columns, cells, stream
-        self.conv = Conv(q, how, stream.child("conv"))
+    def __init__(self, q: int, settings: Fitting, columns: int, cells: int, stream: Stream):
+        self.settings, self.columns, self.cells, self.stream = settings, columns, cells, stream
+        self.conv = Conv(q, settings, stream.child("conv"))
         self.kept: Tensor | None = None
 
     def fit(self, maps: Maps) -> None:
         """Choose landmarks, directions and the columns that are kept from the maps of a sample."""
         self.conv.fit(maps)
-        sample = Sample(self.conv.patches, maps, self.how.candidates, self.stream)
+        sample = Sample(self.conv.patches, maps, self.settings.candidates, self.stream)
         assert sample.theta is not None, "the tangent part of a head needs psi"
-        dot = self.how.dual.second(sample.cosine)
-        z = choose(sample.theta * dot, self.how.landmarks, self.stream.generator())
+        dot = self.settings.dual.second(sample.cosine)
+        z = choose(sample.theta * dot, self.settings.landmarks, self.stream.generator())
         self.filters, _ = sample.filters(z, maps.phi.dtype)
-        self.a = nystrom(dot[z][:, z], dot[:, z], self.how.dim).to(maps.phi.dtype)
+        self.a = nystrom(dot[z][:, z], dot[:, z], self.settings.dim).to(maps.phi.dtype)
         self.kept = None
         total = square = maps.phi.new_zeros((), dtype=torch.float64)
         for part in chunks(maps):
@@ -72,7 +72,7 @@ class TangentPart:
         after = self.conv(maps)
         psi = after.phi if after.psi is None else after.psi
         u = self.conv.patches.multiply(maps.phi, self.filters)
-        dot = self.how.dual.derivative(u, reciprocal(after.norm.sqrt())) @ self.a
+        dot = self.settings.dual.derivative(u, reciprocal(after.norm.sqrt())) @ self.a
         psi, dot = by_cell(psi, self.cells), by_cell(dot, self.cells)
         out = (psi.transpose(2, 3) @ dot).flatten(1) / (psi.shape[2] * self.cells)
         return out if self.kept is None else out[:, self.kept]
@@ -81,19 +81,19 @@ class TangentPart:
 class ActivationPart:
     """Features of Gamma_L, averaged; parameters as for TangentPart. A landmark gives a column a cell."""
 
-    def __init__(self, q: int, how: Fitting, columns: int, cells: int, stream: Stream):
+    def __init__(self, q: int, settings: Fitting, columns: int, cells: int, stream: Stream):
         count = max(1, columns // cells**2)
-        candidates = max(how.candidates, count + count // 4)
-        self.how = replace(how, landmarks=count, dim=count, candidates=candidates)
-        self.cells, self.stream, self.patches = cells, stream, Patches(q, how.same)
+        candidates = max(settings.candidates, count + count // 4)
+        self.settings = replace(settings, landmarks=count, dim=count, candidates=candidates)
+        self.cells, self.stream, self.patches = cells, stream, Patches(q, settings.same)
 
     def fit(self, maps: Maps) -> None:
         """Choose landmarks from the maps of a sample."""
-        sample = Sample(self.patches, replace(maps, psi=None), self.how.candidates, self.stream)
-        k1 = sample.outer_root * self.how.dual.first(sample.cosine)
-        z = choose(k1, self.how.landmarks, self.stream.generator())
+        sample = Sample(self.patches, Maps(maps.norm, maps.phi), self.settings.candidates, self.stream)
+        k1 = sample.outer_root * self.settings.dual.first(sample.cosine)
+        z = choose(k1, self.settings.landmarks, self.stream.generator())
         self.filters, _ = sample.filters(z, maps.phi.dtype)
-        self.a = sample.directions(k1, z, self.how.dim).to(maps.phi.dtype)
+        self.a = sample.directions(k1, z, self.settings.dim).to(maps.phi.dtype)
 
     def __call__(self, maps: Maps) -> Tensor:
         """Return the features (n, at most `columns`)."""
@@ -105,7 +105,7 @@ class ActivationPart:
         inverse, out = reciprocal(root), []
         for filters in self.filters.split(LANDMARKS):
             u = self.patches.multiply(maps.phi, filters)
-            self.how.dual.activate(u, None, inverse, root)
+            self.settings.dual.activate(u, None, inverse, root)
             side = u.shape[1] // self.cells, u.shape[2] // self.cells
             out.append(F.avg_pool2d(planar(u), side).flatten(2).transpose(1, 2) / self.cells)
         return torch.cat(out, 2)

@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.dual.activation import Dual
+from ntkrun.maths.dual.activation import DualActivation
 from ntkrun.maths.network.nystrom.landmarks import choose, nystrom, principal
-from ntkrun.maths.network.sketched.conv import patch_sum, reciprocal
+from ntkrun.maths.network.positions import patch_sum, planar, reciprocal
 from ntkrun.maths.rng import Stream
 
 
@@ -33,16 +33,24 @@ class Maps:
     phi : Tensor (n, h, w, s)
         <phi, phi'> ~ Sigma, the kernel of the activations.
     psi : Tensor (n, h, w, t) or None
-        <psi, psi'> ~ Theta, the tangent kernel; None while nothing is trained; `phi` itself where both agree.
+        <psi, psi'> ~ Theta, the tangent kernel.
+    shared : bool
+        Whether the tangent kernel is that of the activations: phi stands for psi. If it is false and psi is
+        None, nothing is trained yet.
     """
 
     norm: Tensor
     phi: Tensor
-    psi: Tensor | None
+    psi: Tensor | None = None
+    shared: bool = False
 
-    def tangent(self, phi: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor | None:
-        """Return what becomes of psi: None stays, where it is phi it is the new one, else `change` of it."""
-        return phi if self.psi is self.phi else None if self.psi is None else change(self.psi)
+    def tangent(self) -> Tensor | None:
+        """Return the features of the tangent kernel; None if nothing is trained."""
+        return self.phi if self.shared else self.psi
+
+    def changed(self, norm: Tensor, phi: Tensor, change: Callable[[Tensor], Tensor]) -> Maps:
+        """Return maps with another norm and phi, and psi changed by `change`."""
+        return Maps(norm, phi, None if self.psi is None else change(self.psi), self.shared)
 
 
 @dataclass(frozen=True)
@@ -63,30 +71,22 @@ class Fitting:
     landmarks: int
     dim: int
     same: bool
-    dual: Dual
+    dual: DualActivation
 
 
 def chunks(maps: Maps, size: int = 32) -> Iterator[Maps]:
-    """Yield the maps of a few images at a time: the sample as a whole would not fit into little memory."""
+    """Yield the maps of a few images at a time: the whole sample would not fit into little memory."""
     for start in range(0, len(maps.norm), size):
         cut = slice(start, start + size)
-        phi = maps.phi[cut]
-        yield Maps(maps.norm[cut], phi, maps.tangent(phi, itemgetter(cut)))
+        yield maps.changed(maps.norm[cut], maps.phi[cut], itemgetter(cut))
 
 
 def passed(layer: Callable[[Maps], Maps], maps: Maps) -> Maps:
     """Return the maps of a sample behind a layer, computed in chunks."""
     parts = [layer(part) for part in chunks(maps)]
-    phi = torch.cat([part.phi for part in parts])
     psis = [part.psi for part in parts if part.psi is not None]
-    shared = parts[0].psi is parts[0].phi
-    psi = phi if shared else torch.cat(psis) if psis else None
-    return Maps(torch.cat([part.norm for part in parts]), phi, psi)
-
-
-def planar(z: Tensor) -> Tensor:
-    """Return z (n, h, w, c) as (n, c, h, w), without moving anything."""
-    return z.permute(0, 3, 1, 2)
+    norm, phi = torch.cat([part.norm for part in parts]), torch.cat([part.phi for part in parts])
+    return Maps(norm, phi, torch.cat(psis) if psis else None, parts[0].shared)
 
 
 class Patches:
@@ -123,28 +123,27 @@ class Patches:
 class Conv:
     """A convolution by itself: the direct sum over the neighbourhood, in its leading directions."""
 
-    def __init__(self, q: int, how: Fitting, stream: Stream):
-        self.patches, self.how, self.stream = Patches(q, how.same), how, stream
+    def __init__(self, q: int, settings: Fitting, stream: Stream):
+        self.patches, self.settings, self.stream = Patches(q, settings.same), settings, stream
 
     def fit(self, maps: Maps) -> None:
         """Choose the directions of phi and of psi from the maps of a sample."""
         norm = self.patches.norm(maps.norm)
-        index = some(norm.numel(), self.how.candidates, self.stream).to(norm.device)
+        index = self.stream.subset(norm.numel(), self.settings.candidates).to(norm.device)
 
         def project(z: Tensor) -> Tensor:
-            basis = principal(self.patches.take(z, index), self.how.dim)
+            basis = principal(self.patches.take(z, index), self.settings.dim)
             return self.patches.filters(basis.T, z.dtype)
 
         self.phi = project(maps.phi)
-        self.psi = None if maps.psi is None or maps.psi is maps.phi else project(maps.psi)
+        self.psi = None if maps.psi is None else project(maps.psi)
 
     def __call__(self, maps: Maps) -> Maps:
         """Return the maps of the neighbourhoods."""
-        phi = self.patches.multiply(maps.phi, self.phi)
-        psi = phi if maps.psi is maps.phi else None
+        phi, psi = self.patches.multiply(maps.phi, self.phi), None
         if self.psi is not None and maps.psi is not None:
             psi = self.patches.multiply(maps.psi, self.psi)
-        return Maps(self.patches.norm(maps.norm), phi, psi)
+        return Maps(self.patches.norm(maps.norm), phi, psi, maps.shared)
 
 
 class Pool:
@@ -163,7 +162,7 @@ class Pool:
         phi = self._mean(maps.phi)
         ratio = phi.square().sum(-1) * reciprocal(before)
         norm = self._mean(maps.norm[..., None])[..., 0] * ratio
-        return Maps(norm, phi, maps.tangent(phi, self._mean))
+        return maps.changed(norm, phi, self._mean)
 
     def _mean(self, z: Tensor) -> Tensor:
         return F.avg_pool2d(planar(z), 2).permute(0, 2, 3, 1)
@@ -179,24 +178,29 @@ class Act:
     ----------
     q : int
         Side of the neighbourhood; 1 for a single position.
-    how : Fitting
+    settings : Fitting
     stream : Stream
     tangent : bool
         Whether anything is trained: psi comes out.
     """
 
-    def __init__(self, q: int, how: Fitting, stream: Stream, tangent: bool = True):
-        self.patches, self.how, self.stream, self.tangent = Patches(q, how.same), how, stream, tangent
+    def __init__(self, q: int, settings: Fitting, stream: Stream, tangent: bool = True):
+        self.patches, self.settings, self.stream, self.tangent = (
+            Patches(q, settings.same),
+            settings,
+            stream,
+            tangent,
+        )
 
     def fit(self, maps: Maps) -> None:
         """Choose landmarks and directions from the maps of a sample."""
-        sample = Sample(self.patches, maps, self.how.candidates, self.stream)
-        k1 = sample.outer_root * self.how.dual.first(sample.cosine)
-        kt = None if sample.theta is None else sample.theta * self.how.dual.second(sample.cosine) + k1
-        z = choose(k1 if kt is None else kt, self.how.landmarks, self.stream.generator())
+        sample = Sample(self.patches, maps, self.settings.candidates, self.stream)
+        k1 = sample.outer_root * self.settings.dual.first(sample.cosine)
+        kt = None if sample.theta is None else sample.theta * self.settings.dual.second(sample.cosine) + k1
+        z = choose(k1 if kt is None else kt, self.settings.landmarks, self.stream.generator())
         self.phi_filters, self.psi_filters = sample.filters(z, maps.phi.dtype)
-        self.a = sample.directions(k1, z, self.how.dim).to(maps.phi.dtype)
-        self.b = None if kt is None else sample.directions(kt, z, self.how.dim).to(maps.phi.dtype)
+        self.a = sample.directions(k1, z, self.settings.dim).to(maps.phi.dtype)
+        self.b = None if kt is None else sample.directions(kt, z, self.settings.dim).to(maps.phi.dtype)
 
     def __call__(self, maps: Maps) -> Maps:
         """Return the maps behind it."""
@@ -204,13 +208,15 @@ class Act:
         root = norm.sqrt()
         u = self.patches.multiply(maps.phi, self.phi_filters)
         v = None
-        if self.psi_filters is not None and maps.psi is not None:
-            # where psi is phi, the landmarks' filters are the same too
-            v = u.clone() if maps.psi is maps.phi else self.patches.multiply(maps.psi, self.psi_filters)
-        self.how.dual.activate(u, v, reciprocal(root), root)
+        if maps.shared:
+            v = u.clone()  # the landmarks' filters are the same too
+        elif self.psi_filters is not None and maps.psi is not None:
+            v = self.patches.multiply(maps.psi, self.psi_filters)
+        self.settings.dual.activate(u, v, reciprocal(root), root)
         phi = u @ self.a
-        psi = v @ self.b if v is not None and self.b is not None else phi if self.tangent else None
-        return Maps(norm, phi, psi)
+        if v is not None and self.b is not None:
+            return Maps(norm, phi, v @ self.b)
+        return Maps(norm, phi, shared=self.tangent)
 
 
 class Sample:
@@ -221,7 +227,7 @@ class Sample:
 
     def __init__(self, patches: Patches, maps: Maps, candidates: int, stream: Stream):
         norm = patches.norm(maps.norm).flatten().to(torch.float64)
-        index = some(len(norm), candidates, stream.child("candidates")).to(norm.device)
+        index = stream.child("candidates").subset(len(norm), candidates).to(norm.device)
         self.patches = patches
         self.root = norm[index].sqrt()
         inverse = reciprocal(self.root)
@@ -229,7 +235,8 @@ class Sample:
         self.cosine = self.unit @ self.unit.T
         self.cosine.fill_diagonal_(1.0)  # the features leave a little out of the norm
         self.outer_root = torch.outer(self.root, self.root)
-        self.v = None if maps.psi is None else patches.take(maps.psi, index) * inverse[:, None]
+        psi = maps.tangent()
+        self.v = None if psi is None else patches.take(psi, index) * inverse[:, None]
         self.theta = None if self.v is None else (self.v @ self.v.T) * self.outer_root
 
     def directions(self, k: Tensor, z: Tensor, dim: int) -> Tensor:
@@ -240,8 +247,3 @@ class Sample:
         """Return the landmarks z as filters of phi and psi, divided by the root of their norm."""
         make = self.patches.filters
         return make(self.unit[z], dtype), None if self.v is None else make(self.v[z], dtype)
-
-
-def some(n: int, count: int, stream: Stream) -> Tensor:
-    """Return at most `count` distinct numbers below n, int64, sorted."""
-    return stream.permutation(n)[:count].sort().values

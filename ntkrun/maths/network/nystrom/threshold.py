@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ntkrun.maths.network.exact.cntk_cpu import as_many_threads_as_torch
-from ntkrun.maths.network.nystrom.layers import planar
+from ntkrun.maths.dual.cpu import as_many_threads_as_torch
+from ntkrun.maths.network.positions import planar
 
 
 def edges(side: int, cells: int) -> list[tuple[int, int]]:

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from scipy.fft import dct
 from torch import Tensor
 
-from ntkrun.maths.network.sketched.pair import Pair
+from ntkrun.maths.network.positions import patch_sum, reciprocal
+from ntkrun.maths.network.sketched.pair import Pair, remainder
 from ntkrun.maths.rng import Stream
 
 
@@ -25,16 +26,6 @@ def cosine_filters(q: int) -> Tensor:
     return torch.einsum("ai,bj->abij", one, one).reshape(q * q, q, q)
 
 
-def patch_sum(x: Tensor, q: int, same: bool) -> Tensor:
-    """Sum q x q windows of x (n, h, w); zeros outside for `same`, else the image shrinks by q-1."""
-    return F.avg_pool2d(x[:, None], q, stride=1, padding=q // 2 if same else 0, divisor_override=1)[:, 0]
-
-
-def reciprocal(x: Tensor) -> Tensor:
-    """Return 1/x, and 0 where x is 0."""
-    return torch.where(x > 0, 1 / x, torch.zeros_like(x))
-
-
 class InputConv:
     """The first convolution: patches of pixels, embedded in `dim` coordinates (exactly if they fit).
 
@@ -43,15 +34,24 @@ class InputConv:
     channels, filter_size, dim : int
     same : bool
         Pad with zeros so that the image keeps its size.
+    trained : bool
+        Whether this convolution is trained: the tangent kernel then begins as the kernel of the patches.
     stream : Stream
     dtype : torch.dtype
     """
 
     def __init__(
-        self, channels: int, filter_size: int, dim: int, same: bool, stream: Stream, dtype: torch.dtype
+        self,
+        channels: int,
+        filter_size: int,
+        dim: int,
+        same: bool,
+        trained: bool,
+        stream: Stream,
+        dtype: torch.dtype,
     ):
         q = filter_size
-        self.q, self.same = q, same
+        self.q, self.same, self.trained = q, same, trained
         weight = stream.orthonormal(q * q * channels, dim, dtype=dtype)
         self.weight = weight.T.reshape(dim, channels, q, q).contiguous(memory_format=torch.channels_last)
 
@@ -60,12 +60,13 @@ class InputConv:
         self.weight = self.weight.to(device)
         return self
 
-    def features(self, x: Tensor) -> Pair:
+    def __call__(self, x: Tensor) -> Pair:
         """Return unit features of the patches of x (n, H, W, C)."""
         norm = patch_sum(x.square().sum(-1), self.q, self.same)
+        root = norm.sqrt()
         z = F.conv2d(x.permute(0, 3, 1, 2), self.weight, padding=self.q // 2 if self.same else 0)
-        phi = z.permute(0, 2, 3, 1) * reciprocal(norm.sqrt())[..., None]
-        return Pair(norm, torch.zeros_like(norm), phi)
+        phi = z.permute(0, 2, 3, 1) * reciprocal(root)[..., None]
+        return Pair(norm, root, torch.zeros_like(norm), phi, shared=self.trained)
 
 
 class Conv:
@@ -108,18 +109,20 @@ class Conv:
         self.filters = [f.to(device) for f in self.filters]
         return self
 
-    def features(self, pair: Pair) -> Pair:
+    def __call__(self, pair: Pair) -> Pair:
         """Return the pair over the neighbourhoods, with the exact norm of the next layer."""
         norm = patch_sum(pair.norm, self.q, self.same) / self.q**2
-        before, after = pair.norm.sqrt() / self.q, reciprocal(norm.sqrt())
+        root = norm.sqrt()
+        before, after = pair.root / self.q, reciprocal(root)
         alpha, phi = self._patch(pair.alpha, pair.phi, before, after, 0)
         if self.renormalise:
-            want = (1 - alpha.square()).clamp_(min=0).sqrt()
-            phi *= (want * reciprocal(torch.linalg.vector_norm(phi, dim=-1)))[..., None]
-        if pair.psi is pair.phi or pair.psi is None or pair.beta is None:
-            return Pair(norm, alpha, phi, alpha, phi)
-        beta, psi = self._patch(pair.beta, pair.psi, before, after, 1)
-        return Pair(norm, alpha, phi, beta, psi)
+            length = torch.linalg.vector_norm(phi, dim=-1)
+            phi *= (remainder(alpha) * reciprocal(length))[..., None]
+        tangent = pair.tangent()
+        if pair.shared or tangent is None:
+            return Pair(norm, root, alpha, phi, shared=pair.shared)
+        beta, psi = self._patch(*tangent, before, after, 1)
+        return Pair(norm, root, alpha, phi, beta, psi)
 
     def _patch(
         self, constant: Tensor, z: Tensor, before: Tensor, after: Tensor, which: int

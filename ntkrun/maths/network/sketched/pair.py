@@ -1,9 +1,10 @@
-"""What flows between layers."""
+"""What flows between sketched layers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
@@ -11,28 +12,48 @@ from torch import Tensor
 class Pair:
     """Features of the activation kernel (phi) and of the tangent kernel (psi) at every position.
 
-    Both are kept without the factor sqrt(norm), so that <phi, phi'> approximates a cosine. Each is a pair
-    of one exact coordinate, which collects what is the same everywhere (the degree-0 terms of the
-    dual), and `dim` sketched ones. Sketching the constant would scale whole kernels at random.
+    Both are kept without the factor sqrt(norm), so <phi, phi'> approximates a cosine. Each is a pair of one
+    exact coordinate, which collects what is the same everywhere (the degree-0 terms of the dual), and `dim`
+    sketched ones. A sketch of the constant would scale whole kernels at random.
 
     Attributes
     ----------
-    norm : Tensor (*b)
-        Exact squared norm N of the position; *b is (n,) for rows, (n, h, w) for images.
+    norm, root : Tensor (*b)
+        Exact squared norm N of the position, and its root; *b is (n,) for rows, (n, h, w) for images.
     alpha, phi : Tensor (*b), (*b, dim)
         alpha alpha' + <phi, phi'> ~ Sigma(x, x') / sqrt(N N').
-    beta, psi : Tensor (*b), (*b, dim), or both None while nothing is trained yet
+    beta, psi : Tensor (*b), (*b, dim), or None
         beta beta' + <psi, psi'> ~ Theta(x, x') / sqrt(N N').
+    shared : bool
+        Whether the tangent kernel is that of the activations: alpha and phi stand for beta and psi. If it is
+        false and psi is None, nothing is trained yet.
     """
 
     norm: Tensor
+    root: Tensor
     alpha: Tensor
     phi: Tensor
     beta: Tensor | None = None
     psi: Tensor | None = None
+    shared: bool = False
 
-    def tangent(self) -> tuple[Tensor, Tensor]:
-        """Return beta and psi; ValueError where nothing is trained yet."""
-        if self.beta is None or self.psi is None:
-            raise ValueError("psi of Pair must be present. Got None instead. Train a layer before the head.")
-        return self.beta, self.psi
+    def tangent(self) -> tuple[Tensor, Tensor] | None:
+        """Return what stands for beta and psi; None if nothing is trained yet."""
+        if self.shared:
+            return self.alpha, self.phi
+        return None if self.beta is None or self.psi is None else (self.beta, self.psi)
+
+
+def remainder(alpha: Tensor) -> Tensor:
+    """Return the length that phi has beside its constant coordinate: rows of (alpha, phi) have length 1."""
+    return (1 - alpha.square()).clamp_(min=0).sqrt()
+
+
+def flat(z: Tensor, n: int) -> Tensor:
+    """Return z (n, *b, c) as (n, positions, c)."""
+    return z.reshape(n, -1, z.shape[-1])
+
+
+def with_constant(constant: Tensor, rest: Tensor) -> Tensor:
+    """Return (*b, 1 + dim) for a constant (*b) and other coordinates (*b, dim)."""
+    return torch.cat([constant[..., None], rest], -1)

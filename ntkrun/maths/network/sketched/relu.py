@@ -19,11 +19,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntkrun.maths.dual.polynomial import coefficients
 from ntkrun.maths.network.sketched.pair import Pair
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.poly_sketch import PolySketch
-from ntkrun.maths.sketch.product import DenseProduct
+from ntkrun.maths.sketch.product import make_product
 
 
 class Spread:
@@ -71,7 +70,7 @@ def powers(c: np.ndarray, j: int) -> tuple[Tensor, Tensor]:
     return torch.tensor(factors, dtype=torch.float64), torch.tensor([k - j for k in orders])
 
 
-class Dual:
+class Powers:
     """T_j(alpha) for j = 0..p of one polynomial, as functions of alpha."""
 
     def __init__(self, c: np.ndarray, dtype: torch.dtype):
@@ -97,6 +96,8 @@ class Relu:
         Typical constant coordinates of the incoming phi and psi; beta None where psi is absent.
     stream : Stream
     dtype : torch.dtype
+    product : {"auto", "dense", "srht"}
+        Sketch of tensor products.
     """
 
     def __init__(
@@ -108,11 +109,12 @@ class Relu:
         beta: float | None,
         stream: Stream,
         dtype: torch.dtype = torch.float32,
+        product: str = "auto",
     ):
         degree = len(c1) - 1
         self.dim, self.degree, self.has_psi = dim, degree, beta is not None
-        self.dual1, self.dual0 = Dual(c1, dtype), Dual(c0, dtype)
-        self.sketch = PolySketch(degree, dim, stream.child("powers"), dtype)
+        self.powers1, self.powers0 = Powers(c1, dtype), Powers(c0, dtype)
+        self.sketch = PolySketch(degree, dim, stream.child("powers"), dtype, product)
         at = torch.tensor(alpha, dtype=torch.float64)
 
         def spread(name: str, t: Tensor, j: int) -> Spread:
@@ -121,8 +123,8 @@ class Relu:
                 out.matrix *= stream.child(name).child(j).child("sign").rademacher(dim, dtype=dtype)
             return out
 
-        t1 = [self.dual1(j, at) for j in range(degree + 1)]
-        t0 = [self.dual0(j, at) for j in range(degree + 1)]
+        t1 = [self.powers1(j, at) for j in range(degree + 1)]
+        t0 = [self.powers0(j, at) for j in range(degree + 1)]
         self.phi = [spread("phi", t, j) for j, t in enumerate(t1)]
         self.dot = [spread("dot", t, j) for j, t in enumerate(t0)]
         self.alpha = float(t1[0].norm())
@@ -133,7 +135,8 @@ class Relu:
             self.beta = float(joint[0].norm())
             self.carry = spread("carry", t0[0], 0)
             self.carry.matrix *= stream.child("carry").child("sign").rademacher(dim, dtype=dtype)
-            self.product = DenseProduct(dim, degree * dim, dim, stream.child("product"), dtype)
+            kind = "srht" if product == "srht" else "dense"
+            self.product = make_product(dim, degree * dim, dim, stream.child("product"), dtype, kind)
 
     def to(self, device: torch.device) -> Relu:
         """Move every sketch to `device` and return self."""
@@ -144,31 +147,33 @@ class Relu:
             part.to(device)
         return self
 
-    def features(self, pair: Pair) -> Pair:
+    def __call__(self, pair: Pair) -> Pair:
         """Return phi' and psi' at every position; `norm` is handed on unchanged."""
         z = self.sketch(pair.phi)
-        t1 = [self.dual1(j, pair.alpha) for j in range(self.degree + 1)]
+        t1 = [self.powers1(j, pair.alpha) for j in range(self.degree + 1)]
         alpha, phi = self._combine(self.phi, t1, z)
-        if pair.psi is None or pair.beta is None:
-            return Pair(pair.norm, alpha, phi, alpha, phi)
-        t0 = [self.dual0(j, pair.alpha) for j in range(self.degree + 1)]
-        joint = [torch.cat([a, pair.beta[..., None] * b], -1) for a, b in zip(t1, t0, strict=True)]
-        beta, psi = self._combine(self.psi, joint, z)
-        psi.addcmul_(pair.psi, self.carry(t0[0]))
-        psi += self.product(pair.psi, self._dot(t0, z))
-        return Pair(pair.norm, alpha, phi, beta, psi)
+        tangent = pair.tangent()
+        if tangent is None:
+            return Pair(pair.norm, pair.root, alpha, phi, shared=True)
+        beta, psi = tangent
+        t0 = [self.powers0(j, pair.alpha) for j in range(self.degree + 1)]
+        joint = [torch.cat([a, beta[..., None] * b], -1) for a, b in zip(t1, t0, strict=True)]
+        new_beta, new_psi = self._combine(self.psi, joint, z)
+        new_psi.addcmul_(psi, self.carry(t0[0]))
+        new_psi += self.product(psi, self._dot(t0, z))
+        return Pair(pair.norm, pair.root, alpha, phi, new_beta, new_psi)
 
     def last(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """Return the kappa0-features: the constants T_0 rotated to (main, rest...) and the others.
 
         Shapes (*b, p+1) and (*b, p dim). They are multiplied with psi by the head, without a sketch.
         """
-        t0 = [self.dual0(j, pair.alpha) for j in range(self.degree + 1)]
+        t0 = [self.powers0(j, pair.alpha) for j in range(self.degree + 1)]
         return torch.matmul(t0[0], self.dot[0].basis), self._dot(t0, self.sketch(pair.phi))
 
     def last_phi(self, pair: Pair) -> tuple[Tensor, Tensor]:
         """Return phi' alone, (*b) and (*b, dim): the last layer of trained="all"."""
-        t1 = [self.dual1(j, pair.alpha) for j in range(self.degree + 1)]
+        t1 = [self.powers1(j, pair.alpha) for j in range(self.degree + 1)]
         return self._combine(self.phi, t1, self.sketch(pair.phi))
 
     def _dot(self, t0: list[Tensor], z: list[Tensor]) -> Tensor:
@@ -186,20 +191,3 @@ class Relu:
         # so that nothing correlates
         out[..., : rest.shape[-1]] += rest
         return constant, out
-
-
-def draw_relus(
-    kind: str, degree: int, depth: int, dim: int, beta: float | None, stream: Stream, dtype: torch.dtype
-) -> list[Relu]:
-    """Return the ReLU layers of a network, each drawn for the constants that the one before leaves.
-
-    `kind` is "fitted" or "taylor"; `beta` is the first constant of psi, None where nothing is
-    trained before this.
-    """
-    out: list[Relu] = []
-    alpha = 0.0
-    for h in range(1, depth + 1):
-        c1, c0 = (coefficients(kind, order, degree, h) for order in (1, 0))
-        out.append(Relu(c1, c0, dim, alpha, beta, stream.child(f"relu{h}"), dtype))
-        alpha, beta = out[-1].alpha, out[-1].beta
-    return out
