@@ -4,6 +4,7 @@ import re
 import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,6 @@ from sklearn.preprocessing import StandardScaler
 
 from ntkrun.cli import main as cli
 from ntkrun.cli.commands import COMMANDS
-from ntkrun.maths import method as methods
 from scripts import reliability
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -25,32 +25,47 @@ def blocks(path, language):
     return re.findall(rf"```{language}\n(.*?)```", path.read_text(), re.S)
 
 
-def test_the_example_of_adding_a_method_works(tmp_path, monkeypatch, capsys):
-    path = ROOT / "docs" / "adding_a_method.md"
-    source, registry = blocks(path, "python")
-    (yaml,) = blocks(path, "yaml")
-    package = tmp_path / "example"
-    (package / "method").mkdir(parents=True)
-    (package / "arccos_features.py").write_text(source)
-    (package / "method" / "arccos_features.yaml").write_text(yaml)
-    monkeypatch.syspath_prepend(str(package))
-    monkeypatch.setattr(methods, "METHODS", dict(methods.METHODS))
-    exec(
-        registry.replace("ntkrun.maths.method.arccos_features", "arccos_features"),
-        {"METHODS": methods.METHODS},
-    )
+@pytest.fixture
+def added(tmp_path, monkeypatch):
+    """The classes of docs/adding.md by the names of their files, and the folder of their yaml files.
 
-    cls = methods.get("arccos_features")
+    They are put where the page says, but for another root.
+    """
+    text = (ROOT / "docs" / "adding.md").read_text()
+    files = re.findall(r"^`(ntkrun|conf)/([\w/]+)/(\w+)\.(?:py|yaml)`:\n\n```\w+\n(.*?)```", text, re.S | re.M)
+    assert len(files) == 8
+    names = []
+    for root, folder, name, source in files:
+        path = tmp_path / root / folder / (f"{name}.py" if root == "ntkrun" else f"{name}.yaml")
+        path.parent.mkdir(parents=True)
+        path.write_text(source)
+        if root == "ntkrun":
+            package = import_module(f"ntkrun.{folder.replace('/', '.')}")
+            monkeypatch.setattr(package, "__path__", [*package.__path__, str(path.parent)])
+            names.append(f"{package.__name__}.{name}")
+    yield [import_module(name) for name in names], tmp_path / "conf"
+    for name in names:
+        del sys.modules[name]
+
+
+def test_the_examples_of_adding_something_work_together(added, tmp_path, capsys):
+    (arccos, *_), conf = added
     x = np.random.default_rng(0).normal(size=(20, 6))
+    cls = arccos.ArcCosineFeatures
     grams = [z @ z.T for z in (cls(500, random_state=s, dtype="float64").fit_transform(x) for s in range(50))]
     truth = cls(dtype="float64").fit(x).kernel(x)
     assert np.allclose(np.mean(grams, 0), truth, atol=0.05 * truth.max())
 
-    words = ["--config-dir", str(package), "method=arccos_features", "feature_dim=256", "dataset.n_train=400"]
-    code = cli.main([*words, "baseline=none", f"output_dir={tmp_path / 'out'}"])
-    captured = capsys.readouterr()
-    assert code == 0, captured.err
-    assert "test accuracy 0.9" in captured.out
+    words = ["--config-dir", str(conf), "method=arccos", "dataset=moons", "feature_dim=256", "shard_rows=100"]
+    words += ["baseline=none", f"output_dir={tmp_path / 'out'}"]
+    grid = ["solver.lambda_min=1e-8", "solver.lambda_max=1e-1", "solver.lambda_count=8"]
+    values = []
+    for more in (["solver=ridge_svd", "executor=threads"], ["solver=ridge", "executor=serial"]):
+        assert cli.main([*words, *grid, *more]) == 0, capsys.readouterr().err
+        values.append(re.search(r"test accuracy (0\.\d+)", capsys.readouterr().out)[1])
+    assert values[0] == values[1] > "0.8"
+    assert cli.main([*words, "dataset.noise=-1"]) == 2
+    assert "dataset.noise of Moons must be a finite number > 0. Got -1 instead." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
