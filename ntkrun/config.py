@@ -113,16 +113,16 @@ def _shape(record: dict[str, Any]) -> list[str]:
     """Return a sentence for every key that has to be there and is not, or that should hold other keys."""
     out = []
     for key in KEYS:
-        parts, here = key.split("."), record
+        parts, level = key.split("."), record
         for depth, part in enumerate(parts):
             where = ".".join(parts[: depth + 1])
-            if part not in here:
+            if part not in level:
                 out.append(f"{where} is missing from the configuration. Leave ~{where} out.")
                 break
-            here = here[part]
-            if depth + 1 < len(parts) and not isinstance(here, dict):
+            level = level[part]
+            if depth + 1 < len(parts) and not isinstance(level, dict):
                 remedy = f"See ntkrun --help for {where}=" if where in SECTIONS else f"Set {where}.KEY=VALUE."
-                out.append(must_be(where, "ntkrun", "a group of keys", here, remedy))
+                out.append(must_be(where, "ntkrun", "a group of keys", level, remedy))
                 break
     return list(dict.fromkeys(out))
 
@@ -136,9 +136,9 @@ def _absolute(record: dict[str, Any]) -> dict[str, Any]:
     out = {**record, "dataset": dict(record["dataset"]), "tracking": dict(record["tracking"])}
     for key in PATHS:
         section, _, name = key.rpartition(".")
-        here = out[section] if section else out
-        if name in here:
-            here[name] = place(here[name])
+        group = out[section] if section else out
+        if name in group:
+            group[name] = place(group[name])
     if isinstance(uri := out["tracking"]["uri"], str):
         out["tracking"]["uri"] = absolute_url(uri)
     return out

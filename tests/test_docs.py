@@ -32,7 +32,9 @@ def added(tmp_path, monkeypatch):
     They are put where the page says, but for another root.
     """
     text = (ROOT / "docs" / "adding.md").read_text()
-    files = re.findall(r"^`(ntkrun|conf)/([\w/]+)/(\w+)\.(?:py|yaml)`:\n\n```\w+\n(.*?)```", text, re.S | re.M)
+    files = re.findall(
+        r"^`(ntkrun|conf)/([\w/]+)/(\w+)\.(?:py|yaml)`:\n\n```\w+\n(.*?)```", text, re.S | re.M
+    )
     assert len(files) == 8
     names = []
     for root, folder, name, source in files:

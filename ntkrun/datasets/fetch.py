@@ -6,6 +6,8 @@ import hashlib
 import logging
 import os
 import time
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,9 @@ from typing import Any
 from ntkrun.errors import DataError, MachineError, NetworkError
 
 log = logging.getLogger(__name__)
+
+# what a reader raises for a file that is cut, rotten, encrypted or packed in an unknown way
+DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 # an answer that is longer than this, or after so many seconds slower, is given up
 LARGEST = 2 << 30  # bytes

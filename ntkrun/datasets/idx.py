@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.fetch import obtain
+from ntkrun.datasets.fetch import DAMAGED, obtain
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
@@ -74,7 +73,7 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(LIMIT)
-    except (OSError, EOFError, zlib.error) as error:
+    except DAMAGED as error:
         raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
     start = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < start:

@@ -7,7 +7,6 @@ import math
 import struct
 import tokenize
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +15,13 @@ import numpy as np
 from ntkrun import checks
 from ntkrun.datasets.arrays import classes_of
 from ntkrun.datasets.base import ArraySource
+from ntkrun.datasets.fetch import DAMAGED
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
 
-# RuntimeError: zipfile's for a method it does not know and for a member that is encrypted; TokenError and
-# SyntaxError: numpy's, which reads a header as Python's literals
-UNREADABLE: tuple[type[Exception], ...] = (ValueError, OSError, EOFError, KeyError, RuntimeError)
-UNREADABLE += (zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error)
-UNREADABLE += (tokenize.TokenError, SyntaxError)
+# besides: numpy reads a header as Python's literals
+UNREADABLE = (*DAMAGED, lzma.LZMAError, struct.error, tokenize.TokenError, SyntaxError)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 

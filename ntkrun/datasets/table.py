@@ -6,7 +6,6 @@ import csv
 import gzip
 import io
 import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +13,10 @@ from typing import IO
 
 import numpy as np
 
+from ntkrun.datasets.fetch import DAMAGED
 from ntkrun.datasets.inputs import few
 from ntkrun.errors import DataError, must_be
 
-# what pandas and a rotten .gz or .zip raise
-DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
 OTHER = ";\t|"  # separators of other tables
 WIDEST = 100_000  # columns; pandas takes minutes over a million
 LINE = 1 << 22  # bytes; a first line of more is not looked at further

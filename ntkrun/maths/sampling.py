@@ -1,4 +1,6 @@
-"""Gaussian weights reweighted by their squared length: the leverage-score proposal (MATH: section 4).
+"""Gaussian weights reweighted by their squared length: the leverage-score proposal.
+
+See docs/math.md, section 4.
 
 The density is |w|^2 exp(-|w|^2 / 2) / (d (2 pi)^(d/2)); Zandieh et al. 2021, theorem 3. Its direction is
 uniform and |w|^2 follows chi^2 with d + 2 degrees of freedom.

@@ -115,8 +115,8 @@ def _of_sweep(folder: Path) -> list[Run]:
     for job in outcomes(folder):
         named = job.get("run_folder")
         if named:  # the whole output_dir may have been moved
-            here = folder.parent.parent / "runs" / Path(named).name
-            paths.append(here if here.is_dir() else Path(named))
+            moved = folder.parent.parent / "runs" / Path(named).name
+            paths.append(moved if moved.is_dir() else Path(named))
     out = []
     for path in paths:
         try:

@@ -26,11 +26,11 @@ def _mask(folder: Path) -> int | None:
     A folder that is not there yet follows the one above it if that hands its group down (setgid). A sticky
     folder (/tmp) is shared by strangers, not by a group.
     """
-    here = next((p for p in (folder, *folder.parents) if p.is_dir()), None)
-    if here is None:
+    nearest = next((p for p in (folder, *folder.parents) if p.is_dir()), None)
+    if nearest is None:
         return None
-    mode = here.stat().st_mode
-    shared = mode & stat.S_IWGRP and not mode & stat.S_ISVTX and (here == folder or mode & stat.S_ISGID)
+    mode = nearest.stat().st_mode
+    shared = mode & stat.S_IWGRP and not mode & stat.S_ISVTX and (nearest == folder or mode & stat.S_ISGID)
     return ~mode & 0o077 if shared else None
 
 

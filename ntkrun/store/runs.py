@@ -72,8 +72,8 @@ def whose() -> dict[str, Any]:
 
 def died(record: dict[str, Any]) -> bool:
     """Return whether the process behind a RUNNING record is gone; one of another host may be running."""
-    here = record.get("host") == platform.node()
-    return record.get("status") == "RUNNING" and here and not alive(record.get("pid"))
+    local = record.get("host") == platform.node()
+    return record.get("status") == "RUNNING" and local and not alive(record.get("pid"))
 
 
 def read_json(path: Path) -> dict[str, Any]:

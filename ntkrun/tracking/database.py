@@ -65,13 +65,13 @@ def check(file: Path) -> Cause | None:
 
     MLflow itself would try for two minutes, add its tables to any database, and not tell read-only from lost.
     """
-    here = next(p for p in (file, *file.parents) if p.exists())
-    for place in (here, here if here != file else file.parent):
+    nearest = next(p for p in (file, *file.parents) if p.exists())
+    for place in (nearest, nearest if nearest != file else file.parent):
         if not writable(place):
             remedy = f"Ask for the right to write there (chmod g+w), or set {ELSEWHERE}."
             return Cause(MachineError, f"{place} is read-only for you: it is owned by {owner(place)}", remedy)
-    if here != file:
-        return None if _locks(here) else _no_locks(file)
+    if nearest != file:
+        return None if _locks(nearest) else _no_locks(file)
     if not file.is_file():
         return Cause(ConfigError, f"{file} is not a file", f"Set {ELSEWHERE}.")
     try:

@@ -22,11 +22,11 @@ def sweep_of(run: Run) -> Path | None:
     """Return the folder of a run's sweep, in the output folder that the run lies in now; None without one."""
     if not run.status.get("sweep"):
         return None
-    sweep, here = Path(run.status["sweep"]), run.folder.parent.parent
+    sweep, home = Path(run.status["sweep"]), run.folder.parent.parent
     before = Path(run.result.get("run_folder", run.folder)).parent.parent
     if sweep.is_relative_to(before):
-        sweep = here / sweep.relative_to(before)
-    elif before.resolve() != here.resolve():  # a copy has no part in a sweep that was not copied
+        sweep = home / sweep.relative_to(before)
+    elif before.resolve() != home.resolve():  # a copy has no part in a sweep that was not copied
         return None
     return sweep if (sweep / "sweep.json").is_file() else None
 

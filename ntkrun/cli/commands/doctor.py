@@ -13,6 +13,7 @@ from pathlib import Path
 from ntkrun import machine
 from ntkrun.cli.commands import PARTS, add_folder, named
 from ntkrun.errors import MachineError
+from ntkrun.store import lock
 from ntkrun.store.atomic import write_atomic
 from ntkrun.store.paths import as_path
 
@@ -43,16 +44,16 @@ def run(options: argparse.Namespace) -> int:
     data = as_path(os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
     trouble = []
     for key, path in (("output_dir", root), ("data_dir", data)):
-        here = next(p for p in (path, *path.parents) if os.path.lexists(p))
-        places = [here, *(path / part for part in PARTS if os.path.lexists(path / part))]
+        exists = next(p for p in (path, *path.parents) if os.path.lexists(p))
+        places = [exists, *(path / part for part in PARTS if os.path.lexists(path / part))]
         wrong = next(filter(None, (attempt(place, key == "output_dir") for place in places)), "")
-        free = "" if wrong else f", {shutil.disk_usage(here).free / 2**30:.1f} GiB free"
-        there = "" if here == path else ", not there yet: a run makes it"
+        free = "" if wrong else f", {shutil.disk_usage(exists).free / 2**30:.1f} GiB free"
+        there = "" if exists == path else ", not there yet: a run makes it"
         lines.append(f"{key:<14}{path}{free}{there}")
         if wrong:
             trouble.append(f"a run cannot {wrong}; choose another place: {key}=DIR or NTKRUN_{key.upper()}")
-        elif shutil.disk_usage(here).free < LEAST:
-            trouble.append(f"less than 1 GiB is free in {here}; choose another place: {key}=DIR")
+        elif shutil.disk_usage(exists).free < LEAST:
+            trouble.append(f"less than 1 GiB is free in {exists}; choose another place: {key}=DIR")
     if memory is not None and memory < 2 << 30:
         trouble.append("less than 2 GiB of memory are free; lower feature_dim and dataset.n_train")
     lines += [f"{'trouble':<14}{text}" for text in trouble] or ["nothing stands in the way of a run"]
@@ -67,21 +68,19 @@ def attempt(folder: Path, database: bool) -> str:
     """
     import sqlite3
 
-    from filelock import FileLock, Timeout
-
     inside, step = "", "make a folder"
     try:
         inside = tempfile.mkdtemp(prefix=".doctor-", dir=folder)
         step = "write a file"  # as store/atomic.py does
         write_atomic(Path(inside, "file"), b"ntkrun")
         step = "lock a file"
-        with FileLock(Path(inside, "lock"), timeout=5):
+        with lock.held(Path(inside, "lock"), "output_dir"):
             step = "use SQLite"
             if database:
                 with contextlib.closing(sqlite3.connect(Path(inside, "database"))) as opened, opened:
                     opened.execute("create table t (x)")
                     opened.execute("insert into t values (1)")
-    except (OSError, NotImplementedError, Timeout, MachineError, sqlite3.Error) as error:
+    except (OSError, MachineError, sqlite3.Error) as error:
         cause = error.__cause__ or error
         return f"{step} in {folder} ({getattr(cause, 'strerror', None) or cause})"
     finally:

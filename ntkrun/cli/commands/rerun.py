@@ -61,5 +61,5 @@ def differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any
 def surroundings(old: Run, now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return what differs between the machine and versions of the record and those of today."""
     then = {k: v for k, v in old.environment.items() if k != "packages"} | old.environment.get("packages", {})
-    here = {k: v for k, v in now.items() if k != "packages"} | now["packages"]
-    return [(k, then.get(k), v) for k, v in here.items() if then.get(k) != v]
+    today = {k: v for k, v in now.items() if k != "packages"} | now["packages"]
+    return [(k, then.get(k), v) for k, v in today.items() if then.get(k) != v]

@@ -1,4 +1,6 @@
-"""Dual activations: what a non-linearity does to cosines, and to features in place (MATH: sections 2, 8).
+"""Dual activations: what a non-linearity does to cosines, and to features in place.
+
+See docs/math.md, sections 2, 8.
 
 For a homogeneous activation with dual f, units of squared norms N, N' and cosine c have the kernel
 sqrt(N N') f(c), and the derivative's kernel is f'(c).

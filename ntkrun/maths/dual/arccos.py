@@ -1,4 +1,6 @@
-"""Arc-cosine functions of the ReLU and their Maclaurin series (MATH: section 2).
+"""Arc-cosine functions of the ReLU and their Maclaurin series.
+
+See docs/math.md, section 2.
 
 For w ~ N(0, I) and unit vectors x, y with cosine a,
 

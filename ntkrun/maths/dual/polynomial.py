@@ -1,4 +1,7 @@
-"""Polynomials with non-negative coefficients that stand in for kappa0 and kappa1 (MATH: section 5)."""
+"""Polynomials with non-negative coefficients that stand in for kappa0 and kappa1.
+
+See docs/math.md, section 5.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +54,7 @@ def fitted(order: int, degree: int, low: float = -1.0) -> np.ndarray:
 def tail(order: int, degree: int) -> float:
     """Return the largest error on [-1, 1] of the Maclaurin series cut after `degree`, attained at 1.
 
-    Falls like degree^(-1/2) for kappa0 and degree^(-3/2) for kappa1 (MATH: section 2).
+    Falls like degree^(-1/2) for kappa0 and degree^(-3/2) for kappa1 (docs/math.md, section 2).
     """
     return 1.0 - float(maclaurin(order, degree).sum())
 

@@ -108,9 +108,9 @@ class NTKRidge(BaseEstimator):
     def _add(self, X: Any, y: Tensor, weight: Tensor | None) -> None:
         """Add rows X with targets y (n, k) and weights (n,)."""
         for start in range(0, X.shape[0], ROWS):
-            here = slice(start, start + ROWS)
-            z, draw = self._transformed(X[here])
-            part, own = y[here].to(z.device), None if weight is None else weight[here].to(z.device)
+            batch = slice(start, start + ROWS)
+            z, draw = self._transformed(X[batch])
+            part, own = y[batch].to(z.device), None if weight is None else weight[batch].to(z.device)
             held = draw < self.validation_fraction
             with worth(z.shape[1]):
                 for equations, rows in ((self._kept, ~held), (self._held, held)):

@@ -1,7 +1,7 @@
 """Ridge regression on kernel features as scikit-learn estimators: in one go or batch by batch.
 
 `fit` and a sequence of `partial_fit` over the same rows give the same solution but for rounding, since both
-keep nothing but sums (MATH: section 6), and the same rows are held out.
+keep nothing but sums (docs/math.md, section 6), and the same rows are held out.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
         weight = sample_weights(type(self).__name__, sample_weight, len(y))
         if weight is None:
             return X, y, None
-        some = (weight > 0).nonzero()[:, 0]
-        return _rows(X, some), y[some.to(y.device)], weight[some]
+        positive = (weight > 0).nonzero()[:, 0]
+        return _rows(X, positive), y[positive.to(y.device)], weight[positive]
 
 
 class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
@@ -199,8 +199,8 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
         weight = sample_weights(type(self).__name__, sample_weight, len(y))
         if weight is None:
             return X, y, None
-        some = (weight > 0).nonzero()[:, 0]
-        return _rows(X, some), y[some.cpu().numpy()], weight[some]
+        positive = (weight > 0).nonzero()[:, 0]
+        return _rows(X, positive), y[positive.cpu().numpy()], weight[positive]
 
     def _weighted(self, y: np.ndarray, weight: Tensor | None) -> Tensor | None:
         """Return the rows' weights, each times that of its class."""

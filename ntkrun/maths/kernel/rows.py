@@ -1,4 +1,7 @@
-"""Exact kernels of rows: the ReLU NTK, its polynomial twin and the Gaussian kernel (MATH: section 2)."""
+"""Exact kernels of rows: the ReLU NTK, its polynomial twin and the Gaussian kernel.
+
+See docs/math.md, section 2.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Data-adaptive features of convolutional tangent kernels (MATH: section 7)."""
+"""Data-adaptive features of convolutional tangent kernels.
+
+See docs/math.md, section 7.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Convolutional sketch of the CNTK with global average pooling (MATH: section 4)."""
+"""Convolutional sketch of the CNTK with global average pooling.
+
+See docs/math.md, section 4.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ from ntkrun.maths.rng import Stream
 class CNTKSketch(NetworkMethod, FeatureMethod):
     """Random features whose inner products approximate the CNTK with global average pooling.
 
-    E<z(x), z(y)> ~ Theta(x, y) of MATH section 2. Zandieh et al. 2021, section 4 (theorem 4), with
+    E<z(x), z(y)> ~ Theta(x, y) of docs/math.md, section 2. Zandieh et al. 2021, section 4 (theorem 4), with
     the constant terms kept exact, the neighbourhoods rotated by a cosine transform before they are
     sketched, and the last layer's product pooled exactly before its one sketch.
 

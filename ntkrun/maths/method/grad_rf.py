@@ -1,4 +1,7 @@
-"""Gradient features of a random finite network: the NTK by its definition (MATH: section 4)."""
+"""Gradient features of a random finite network: the NTK by its definition.
+
+See docs/math.md, section 4.
+"""
 
 from __future__ import annotations
 
@@ -61,9 +64,10 @@ class GradientFeatures(RowMethod, FeatureMethod):
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
         stream = Stream(self.seed_).child("grad_rf")
         sizes = [d] + [w] * self.depth
-        here = stream.child("weights")
+        weights = stream.child("weights")
         self._weights = [
-            here.child(h).gaussian(sizes[h], sizes[h + 1], dtype=dtype).to(device) for h in range(self.depth)
+            weights.child(h).gaussian(sizes[h], sizes[h + 1], dtype=dtype).to(device)
+            for h in range(self.depth)
         ]
         self._last = stream.child("last").gaussian(w, dtype=dtype).to(device)
         self._scale = (2 / w) ** 0.5

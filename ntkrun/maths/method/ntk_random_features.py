@@ -1,4 +1,7 @@
-"""Random features of the NTK (MATH: section 4)."""
+"""Random features of the NTK.
+
+See docs/math.md, section 4.
+"""
 
 from __future__ import annotations
 
@@ -84,10 +87,10 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         phi, psi = self.width, self.width
         self._layers = []
         for h in range(1, self.depth + 1):
-            here = stream.child(h)
-            first = self._weights(phi, here.child("phi"), dtype).to(device)
-            gates = here.child("dot").gaussian(phi, self._phi_dim, dtype=dtype).to(device)
-            product = make_product(psi, self._phi_dim, sketched, here.child("product"), dtype, self.sketch)
+            own = stream.child(h)
+            first = self._weights(phi, own.child("phi"), dtype).to(device)
+            gates = own.child("dot").gaussian(phi, self._phi_dim, dtype=dtype).to(device)
+            product = make_product(psi, self._phi_dim, sketched, own.child("product"), dtype, self.sketch)
             product.to(device)
             self._layers.append((first, gates, product))
             phi, psi = self._phi_dim, self.drawn

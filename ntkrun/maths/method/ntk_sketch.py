@@ -1,4 +1,7 @@
-"""Polynomial sketch of the NTK (MATH: section 4)."""
+"""Polynomial sketch of the NTK.
+
+See docs/math.md, section 4.
+"""
 
 from __future__ import annotations
 

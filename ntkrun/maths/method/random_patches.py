@@ -131,8 +131,8 @@ class RandomPatches(ImageMethod, FeatureMethod):
         for part in batch.split(IMAGES):
             inverse = reciprocal(self._patches.norm(part.square().sum(-1)).sqrt())
             blocks = []
-            for some in filters.split(LANDMARKS):
-                u = self._patches.multiply(part, some)
+            for block in filters.split(LANDMARKS):
+                u = self._patches.multiply(part, block)
                 blocks.append(average_both_sides(u, inverse, self.threshold, self.cells))
             out.append(torch.cat(blocks, 2).flatten(1))
         return torch.cat(out) / (self.cells * len(filters) ** 0.5)

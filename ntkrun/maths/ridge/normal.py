@@ -1,4 +1,7 @@
-"""Ridge regression from streamed normal equations, in the primal and in the dual (MATH: section 6)."""
+"""Ridge regression from streamed normal equations, in the primal and in the dual.
+
+See docs/math.md, section 6.
+"""
 
 from __future__ import annotations
 

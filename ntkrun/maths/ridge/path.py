@@ -1,4 +1,7 @@
-"""One positive-semidefinite system for many ridge parameters (MATH: section 6)."""
+"""One positive-semidefinite system for many ridge parameters.
+
+See docs/math.md, section 6.
+"""
 
 from __future__ import annotations
 

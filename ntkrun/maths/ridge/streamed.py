@@ -161,21 +161,21 @@ class Streamed:
         p, rho = z.clone(), (r * z).sum((1, 2))
         gaps = self._gaps(w, r, lam, rho)
         while passes < most and bool((open_ := gaps > tolerance).any()):
-            here = open_.nonzero().flatten()
-            direction = p[here]
+            left = open_.nonzero().flatten()
+            direction = p[left]
             # all lambdas and targets ride on one pass
             wide = direction.permute(1, 0, 2).reshape(m, -1)
-            image = self.product(wide).reshape(m, len(here), k).permute(1, 0, 2)
-            image = image + lam[here, None, None] * direction
+            image = self.product(wide).reshape(m, len(left), k).permute(1, 0, 2)
+            image = image + lam[left, None, None] * direction
             passes += 1
             # one step length a target: its own conjugate gradients
-            before = (r[here] * z[here]).sum(1, keepdim=True)
+            before = (r[left] * z[left]).sum(1, keepdim=True)
             step = before / (direction * image).sum(1, keepdim=True).clamp(min=TINY)
-            w[here] += step * direction
-            r[here] -= step * image
-            z[here] = self.preconditioner.apply(r[here], lam[here])
-            after = (r[here] * z[here]).sum(1, keepdim=True)
-            p[here] = z[here] + after / before.clamp(min=TINY) * direction
+            w[left] += step * direction
+            r[left] -= step * image
+            z[left] = self.preconditioner.apply(r[left], lam[left])
+            after = (r[left] * z[left]).sum(1, keepdim=True)
+            p[left] = z[left] + after / before.clamp(min=TINY) * direction
             gaps = self._gaps(w, r, lam, (r * z).sum((1, 2)))
             if watch is not None:
                 watch(float(gaps.max()))

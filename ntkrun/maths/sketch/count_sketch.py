@@ -1,4 +1,7 @@
-"""CountSketch with equally filled buckets (MATH: section 3)."""
+"""CountSketch with equally filled buckets.
+
+See docs/math.md, section 3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""OSNAP: s signed entries a coordinate; sparse input is never densified (MATH: section 3)."""
+"""OSNAP: s signed entries a coordinate; sparse input is never densified.
+
+See docs/math.md, section 3.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Sketches of all tensor powers x, x (x) x, ... up to a degree, from one binary tree (MATH: section 3)."""
+"""Sketches of all tensor powers x, x (x) x, ... up to a degree, from one binary tree.
+
+See docs/math.md, section 3.
+"""
 
 from __future__ import annotations
 

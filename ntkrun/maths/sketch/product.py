@@ -1,4 +1,7 @@
-"""Sketch of a tensor product of two vectors by two dense random matrices (MATH: section 3)."""
+"""Sketch of a tensor product of two vectors by two dense random matrices.
+
+See docs/math.md, section 3.
+"""
 
 from __future__ import annotations
 

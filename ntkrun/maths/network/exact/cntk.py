@@ -1,4 +1,6 @@
-"""Exact convolutional neural tangent kernel with global average pooling (MATH: section 2).
+"""Exact convolutional neural tangent kernel with global average pooling.
+
+See docs/math.md, section 2.
 
 Source: Arora et al. 2019, "On exact computation with an infinitely wide neural net"; in the form that
 Zandieh et al. 2021 (section 4) sketch. `depth` counts convolutions: Arora's "depth d" has d-1.
@@ -106,11 +108,13 @@ class CNTK:
             b = planar(y[torch.from_numpy(iy[start : start + batch]).to(y.device)])
             na, nb = self._norms(a), self._norms(b)
             total = x.new_zeros(len(a), dtype=torch.float64)
-            for here, there in _displacements(height, width):
-                shape = height - max(here[0], there[0]), width - max(here[1], there[1])
+            for corner_x, corner_y in _displacements(height, width):
+                shape = height - max(corner_x[0], corner_y[0]), width - max(corner_x[1], corner_y[1])
                 if min(shape) > self._shrink:
-                    reading = ExactKernel(_Displaced(self, na, nb, here, there), self._duals, self.trained)
-                    products = (_crop(a, here, shape) * _crop(b, there, shape)).sum(1)
+                    reading = ExactKernel(
+                        _Displaced(self, na, nb, corner_x, corner_y), self._duals, self.trained
+                    )
+                    products = (_crop(a, corner_x, shape) * _crop(b, corner_y, shape)).sum(1)
                     total += read(layers, reading)(reading.start(products))
             parts.append(total / (na[-1].shape[1] * na[-1].shape[2]) ** 2)
         return torch.cat(parts).to(x.dtype) if parts else x.new_empty(0)
@@ -145,8 +149,8 @@ class _Displaced:
     kernel: CNTK
     norms_x: list[Tensor]
     norms_y: list[Tensor]
-    here: tuple[int, int]
-    there: tuple[int, int]
+    corner_x: tuple[int, int]
+    corner_y: tuple[int, int]
 
     def mean(self, z: Tensor) -> Tensor:
         return self.kernel._mean(z)
@@ -157,7 +161,7 @@ class _Displaced:
     def scale(self, acts: int, sigma: Tensor) -> Tensor:
         norm_x, norm_y = self.norms_x[acts], self.norms_y[acts]
         size = sigma.shape[1], sigma.shape[2]
-        return (_crop(norm_x, self.here, size) * _crop(norm_y, self.there, size)).sqrt()
+        return (_crop(norm_x, self.corner_x, size) * _crop(norm_y, self.corner_y, size)).sqrt()
 
     def average(self, z: Tensor) -> Tensor:
         """Return the sum, in double precision: the mean is taken over all displacements together."""

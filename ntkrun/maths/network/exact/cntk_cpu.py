@@ -1,4 +1,6 @@
-"""Exact CNTK of pairs of images on a CPU, one pass per displacement (MATH: section 2).
+"""Exact CNTK of pairs of images on a CPU, one pass per displacement.
+
+See docs/math.md, section 2.
 
 The recursion couples the entry (ij, i'j') only with entries shifted by the same offset on both
 sides. Flatten both images with r spare columns a row: then all entries with the same *flat*

@@ -1,4 +1,6 @@
-"""The last non-linearity of an adaptive network and the average over positions (MATH: section 7).
+"""The last non-linearity of an adaptive network and the average over positions.
+
+See docs/math.md, section 7.
 
 tangent part        mean over positions of psi (x) f'-features: one exact batched matrix product, whose
                     entries that vary most between images of the sample are the columns

@@ -1,4 +1,6 @@
-"""Nystrom maps: a kernel as inner products of short vectors, exact at landmarks (MATH: section 7).
+"""Nystrom maps: a kernel as inner products of short vectors, exact at landmarks.
+
+See docs/math.md, section 7.
 
     phi(x) = k(x, landmarks) K_zz^(-1/2),     K_zz the kernel between landmarks
 

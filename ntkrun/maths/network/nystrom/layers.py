@@ -1,4 +1,6 @@
-"""Layers fitted to training images: a Nystrom map for each non-linearity (MATH: section 7).
+"""Layers fitted to training images: a Nystrom map for each non-linearity.
+
+See docs/math.md, section 7.
 
 Nothing here is random but the choice of landmarks, and labels are never seen. Where `relu` sketches
 polynomials of a kernel, these layers evaluate the kernel itself at landmark patches, so a few hundred

@@ -1,4 +1,6 @@
-"""The convolution layer in features: direct sum over neighbours, then one sketch (MATH: section 4).
+"""The convolution layer in features: direct sum over neighbours, then one sketch.
+
+See docs/math.md, section 4.
 
 The q^2 neighbours are first rotated by the two-dimensional cosine transform, then each coordinate
 of each neighbour gets a random sign and the q^2 numbers of one channel are added: a CountSketch of the direct

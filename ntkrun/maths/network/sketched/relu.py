@@ -1,4 +1,6 @@
-"""The ReLU layer in features: dual activations by polynomial sketches (MATH: sections 4 and 5).
+"""The ReLU layer in features: dual activations by polynomial sketches.
+
+See docs/math.md, sections 4 and 5.
 
     phi' = kappa1-features(phi)        psi' = phi' (+) psi (x) kappa0-features(phi)
 
