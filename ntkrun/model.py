@@ -17,7 +17,7 @@ from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.preprocess.base import Preprocess, prepared
 from ntkrun.datasets.split import views_of
-from ntkrun.errors import DataError, IntegrityError, NtkrunError
+from ntkrun.errors import ConfigError, DataError, IntegrityError, MachineError
 from ntkrun.maths import metrics
 from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
@@ -113,8 +113,10 @@ class Model:
             raise DataError(f"{folder} holds no model: {error}.") from error
         try:
             return cls._restored(folder, record, data, device)
-        except NtkrunError:
+        except (DataError, IntegrityError, MachineError):
             raise
+        except ConfigError as error:
+            raise DataError(f"{folder} holds no model: {error}") from error
         # a record from elsewhere may lack anything; arrays in it that hold objects are not unpickled
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise DataError(f"{folder} holds no model: {type(error).__name__}: {error}.") from error

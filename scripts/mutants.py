@@ -90,14 +90,14 @@ MUTANTS = {
     ),
     "M11": (
         "sums added up in the order of arrival",
-        "ntkrun/stages/regress.py",
+        "ntkrun/solvers/ridge.py",
         "            early[number] = sums\n",
-        "            self.equations.merge(sums)\n",
+        "            self.sums.merge(sums)\n",
         ["tests/test_executor.py"],
     ),
     "M12": (
         "a failing tracker says nothing",
-        "ntkrun/stages/track.py",
+        "ntkrun/tracking/publish.py",
         'log.warning(\n            "tracking   %s; the run folder',
         'log.debug(\n            "tracking   %s; the run folder',
         ["tests/test_cli.py"],
@@ -122,8 +122,8 @@ MUTANTS = {
     "M15": (
         "labels of another shard's rows",
         FEATURIZE,
-        "split.labels(part)[start:stop]",
-        "split.labels(part)[: stop - start]",
+        ".labels(start, stop)",
+        ".labels(0, stop - start)",
         [STORE, "tests/test_pinned.py"],
     ),
 }

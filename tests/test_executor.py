@@ -23,11 +23,11 @@ from ntkrun.stages.tasks import task_of
 from tests.faults.harness import shards
 
 
-def square(name, n):
+def square(n):
     return n * n
 
 
-def odd_one_out(name, n):
+def odd_one_out(n):
     if n == 3:
         raise DataError("three is one too many")
     return n
@@ -44,7 +44,7 @@ def dies(name, folder, times):
     return name
 
 
-def length(name, shared):
+def length(shared):
     return len(shared.value)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from ntkrun.cli import main as cli
 from ntkrun.datasets.cifar10 import Cifar10
-from ntkrun.errors import ConfigError, DataError, IntegrityError
+from ntkrun.errors import DataError, IntegrityError
 from ntkrun.model import Model
 from ntkrun.stages import score
 from tests.faults.plan import record
@@ -129,7 +129,7 @@ FOREIGN = {
     "a method by importable name": (
         {"method": {"name": "os.system", "command": "mkdir CANARY"}},
         {},
-        ConfigError,
+        DataError,
     ),
     "a parameter that is code": ({"method": {"name": "rff", "_target_": "os.mkdir"}}, {}, DataError),
     "no method": ({"method": None}, {}, DataError),

@@ -43,10 +43,10 @@ def stamps(root):
 def test_features_are_those_of_transform_and_labels_follow(tmp_path):
     features = run(tmp_path)
     for part in ("train", "valid", "test"):
-        got, y = (torch.cat(t) for t in zip(*features.batches(part), strict=True))
+        got, y = (torch.cat(t) for t in zip(*getattr(features, part).batches(), strict=True))
         want = CNTKSketch(**METHOD).fit_transform(SPLIT.batch(part, 0, 1000, torch.float32))
         assert torch.allclose(got, want, rtol=1e-4, atol=1e-6)
-        assert torch.equal(y, SPLIT.labels(part))
+        assert np.array_equal(y, SPLIT.part(part).y)
 
 
 def test_second_run_reuses_and_other_numbers_get_another_key(tmp_path):
@@ -160,7 +160,7 @@ SLOW = "X54 100,000 groups and no data"
 def test_a_foreign_shard_cannot_read_another_file(tmp_path, case):
     features, secret = run(tmp_path / "features"), tmp_path / "secret"
     secret.write_bytes(b"password")
-    name = features.names["train"][0]
+    name = features.train.names[0]
     plant(features.store.folder, name, lambda file: ELSEWHERE[case](file, secret))
     begin = time.monotonic()
     with pytest.raises(IntegrityError, match="has no features of its own"):
@@ -189,7 +189,7 @@ def test_reading_a_damaged_shard_fails_before_hdf5_sees_it(tmp_path, monkeypatch
         data[at] ^= bit
         victim.write_bytes(data)
         with pytest.raises(IntegrityError, match="recorded checksum"):
-            list(features.batches("test"))
+            list(features.test.batches())
         data[at] ^= bit
 
 

@@ -41,16 +41,22 @@ def seeds(stage):
 
 def one_row_alone(stage):
     x, y = load_digits(return_X_y=True)
-    for features in (None, CNTKSketch(64, image_shape=(8, 8, 1), depth=2)):
+    # some processors (AMD Zen 5) round a convolution in single precision by the image's place in its batch
+    for features, close in ((None, 1e-10), (CNTKSketch(64, image_shape=(8, 8, 1), depth=2), 1e-5)):
         model = NTKRidgeRegressor(features, lambda_count=2).fit(x[:90], y[:90])
         among, alone = model.predict(x[:70]), [model.predict(x[i : i + 1])[0] for i in range(0, 70, 9)]
-        assert np.allclose(among[::9], alone, rtol=1e-10, atol=1e-10)
+        assert np.allclose(among[::9], alone, rtol=close, atol=close)
 
 
 def weights(stage):
     x, y = IRIS
     w = np.random.default_rng(2).integers(0, 4, len(y))
-    for weighted, target in ((NTKRidgeClassifier("passthrough"), y), (NTKRidgeRegressor("passthrough"), x)):
+    # with noise: if the targets were the inputs, all small lambdas would be as good up to rounding
+    noisy = x + np.random.default_rng(4).normal(size=x.shape)
+    for weighted, target in (
+        (NTKRidgeClassifier("passthrough"), y),
+        (NTKRidgeRegressor("passthrough"), noisy),
+    ):
         repeated = clone(weighted).fit(x.repeat(w, 0), target.repeat(w, 0))
         weighted.fit(x, target, sample_weight=w)
         assert weighted.lambda_ == pytest.approx(repeated.lambda_)

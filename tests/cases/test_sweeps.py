@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from ntkrun.cli import sweep as start
 from ntkrun.errors import MachineError
 from ntkrun.store import sweep_folder as sweep
 from tests.cases.base import TABLE, Case, rows
@@ -37,7 +38,7 @@ def full_disk(stage):
     def fail(path, document):
         raise MachineError(f"{path} could not be written: No space left on device.")
 
-    stage.monkeypatch.setattr(sweep, "write_json", fail)
+    stage.monkeypatch.setattr(start, "write_json", fail)
 
 
 def disk_full_at_the_second_job(stage):

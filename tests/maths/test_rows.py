@@ -102,6 +102,26 @@ def test_ntk_sketch_estimates_its_polynomial_kernel(kind, depth):
     assert slope == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.parametrize("sketch", ["dense", "srht", "osnap"])
+def test_every_sketch_is_reached_by_its_key(sketch):
+    x = torch.from_numpy(X)
+    truth = ntk(x, x, 2, duals("fitted", 3, 2)).numpy()
+
+    def draw(seed):
+        z = NTKSketch(2000, depth=2, degree=3, sketch=sketch, random_state=seed, dtype="float64")
+        z = z.fit_transform(X)
+        return z @ z.T
+
+    slope = np.mean([np.vdot(draw(s), truth) for s in range(40)]) / np.vdot(truth, truth)
+    assert slope == pytest.approx(1, abs=0.03)
+    assert NTKSketch(sketch=sketch).identity()["sketch"] == sketch
+    assert "sketch" not in NTKSketch().identity()  # features of earlier versions are found
+    if sketch != "osnap":
+        method = NTKRandomFeatures(8192, depth=1, sketch=sketch).fit(X)
+        z, k = method.transform(X), method.kernel(X)
+        assert np.linalg.norm(z @ z.T - k) < 0.1 * np.linalg.norm(k)
+
+
 def test_one_shot_is_unbiased_for_its_polynomial():
     c = ntk_polynomial(2, 4)
     assert c.sum() == pytest.approx(3)  # K_L(1) = L + 1

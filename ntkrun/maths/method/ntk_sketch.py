@@ -153,7 +153,10 @@ class NTKSketch(RowMethod, FeatureMethod):
             columns += [self._roots[k] * z[k - 1] for k in range(2, self.degree + 1)]
             out = torch.cat([*columns, u.new_zeros(len(u), self._spare)], 1)
             return out.mul_(norm[:, None])
-        return self._network(Pair(norm.square(), norm, torch.zeros_like(norm), self._leaf(u), shared=True))
+        phi = self._leaf(u)
+        if not isinstance(self._leaf, Orthonormal):
+            phi = unit(phi)  # its exact length is 1
+        return self._network(Pair(norm.square(), norm, torch.zeros_like(norm), phi, shared=True))
 
     def reference(self) -> ExactNTK:
         """Return the exact kernel that the features approximate."""
