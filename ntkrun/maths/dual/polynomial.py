@@ -45,8 +45,8 @@ def fit(function: Callable[[Tensor], Tensor], degree: int, low: float) -> np.nda
 def fitted(order: int, degree: int, low: float = -1.0) -> np.ndarray:
     """Return non-negative coefficients fitted to kappa_order on [low, 1] with P(1) = 1, shape (degree+1,).
 
-    `low` is the smallest correlation that the layer can see: after one ReLU layer none is below 1/pi, and
-    a fit on that range is far better than one on [-1, 1].
+    `low` is the smallest correlation that the layer sees: 0 after one ReLU layer, 1/pi after two. A fit on
+    that range is far better than one on [-1, 1].
     """
     return fit(kappa1 if order == 1 else kappa0, degree, low)
 
