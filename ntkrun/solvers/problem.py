@@ -20,7 +20,7 @@ class Problem(Protocol):
 
     @property
     def coarse_first(self) -> bool:
-        """Whether fits are costly: then about every fourth lambda is tried first, then those near the best."""
+        """Whether fits are costly: then about every fourth lambda is tried, and those near the best."""
 
     def path(self, relative: list[float]) -> Iterator[Predictor]:
         """Yield the fit to the training rows for every relative lambda."""
