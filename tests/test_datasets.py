@@ -73,7 +73,7 @@ X = np.random.default_rng(0).normal(size=(20, 4, 4, 1))
         ({"y_train": -np.ones(20, int)}, "Got -1"),
         ({"y_train": np.arange(20) / 2}, "y_train of data must be integers for classification"),
         ({"y_train": np.zeros(20, int)}, "y_train of data must be of at least two classes"),
-        ({"y_train": np.arange(20) % 2 << 62}, "labels of all of 0..4.61169e+18 (1 is absent)"),
+        ({"y_train": np.arange(20) % 2 << 62}, "labels with all of 0..4.61169e+18 (1 is absent)"),
         ({"y_train": np.arange(19)}, "one label for each of 20 rows"),
         ({"x_train": np.where(np.arange(20)[:, None, None, None] == 7, np.nan, X)}, "finite (row 7 is not)"),
         ({"x_test": np.ones((6, 5, 4, 1))}, "shaped like x_train"),
@@ -304,7 +304,7 @@ def test_csv_takes_the_last_column_or_the_named_one(tmp_path):
         ("a,b\n1,x\n", "is not a table of numbers"),
         ("a,b\n1,2\n3,\n4,5\n", "row 2, column b is not a finite number"),
         ("a,b\n1,2,3\n1,2,3,4\n", "is not a table of numbers"),
-        ("a\n1\n2\n", "a column besides others"),
+        ("a\n1\n2\n", "one of at least two columns"),
     ],
 )
 def test_bad_tables_are_named(tmp_path, text, message):

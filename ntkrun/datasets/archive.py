@@ -1,7 +1,7 @@
-"""Read members of a tar archive without ever extracting it.
+"""Read members of a tar archive without extracting it.
 
-On Python 3.11 tarfile's `data` filter can be bypassed, and pooch does not ask for it there. Here only
-expected names are read, only if they are regular files of the expected size, straight into memory.
+On Python 3.11 tarfile's `data` filter can be bypassed, and pooch does not ask for it there. This reads only
+regular files of expected names and sizes, straight into memory.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ import numpy as np
 
 from ntkrun.errors import DataError
 
-BESIDES = 16 << 20  # bytes of an archive beside the wanted members: headers, a readme
+BESIDES = 16 << 20  # bytes allowed beyond the wanted members: headers, a readme
 
 
 def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, bytes]:
     """Return the bytes of the members named in `sizes` that the archive holds.
+
+    Raises DataError for an unreadable archive, a link or a wrong size. Stops once all are read.
 
     Parameters
     ----------
     path : Path
         A .tar or .tar.gz file.
     sizes : dict
-        Member name -> (smallest, largest) size in bytes; anything else is refused.
-
-    Raises DataError for an unreadable archive, a link or a wrong size. Stops once all are read.
+        Member name -> (smallest, largest) size in bytes.
     """
     found: dict[str, bytes] = {}
     limit = sum(high for _, high in sizes.values()) + BESIDES
@@ -50,7 +50,7 @@ def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, byt
                 source = tar.extractfile(member)
                 data = source.read(high + 1) if source else b""
                 if len(data) != member.size:
-                    raise DataError(f"{path}: member {name} ends early. Get the archive anew.")
+                    raise DataError(f"{path}: member {name} ends early. Get the archive again.")
                 found[name] = data
                 if len(found) == len(sizes):
                     break
@@ -58,12 +58,12 @@ def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, byt
         if isinstance(error, DataError):
             raise
         first = "".join(str(error).splitlines()[:1])
-        raise DataError(f"{path} is not a readable tar archive: {first}. Get it anew.") from error
+        raise DataError(f"{path} is not a readable tar archive: {first}. Get it again.") from error
     return found
 
 
 class _Bounded:
-    """A .tar or .tar.gz file as a stream of at most `limit` bytes: bombs end there, headers too."""
+    """Stream of a .tar or .tar.gz file; DataError after `limit` bytes, in headers too, stops bombs."""
 
     def __init__(self, path: Path, limit: int):
         with path.open("rb") as file:
@@ -81,16 +81,16 @@ class _Bounded:
         data = self._file.read(size)
         self._left -= len(data)
         if self._left < 0:
-            raise DataError(f"{self._path} unpacks to more than its members take. Get the archive anew.")
+            raise DataError(f"{self._path} unpacks to more than its members take. Get the archive again.")
         return data
 
 
 class _Array:
-    """Stands for numpy.ndarray in a pickle: to be named there, not to be called."""
+    """Placeholder for numpy.ndarray: a pickle may name it, not call it."""
 
 
 class _ArraysOnly(pickle.Unpickler):
-    """An unpickler that knows three names: what numpy needs to rebuild a plain array."""
+    """Unpickler that allows only the three names needed to rebuild a plain numpy array."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("numpy", "ndarray"):
@@ -103,21 +103,21 @@ class _ArraysOnly(pickle.Unpickler):
 
 
 def _reconstruct(cls: object, shape: object, code: object) -> np.ndarray:
-    # numpy's own takes any array subclass; here only the plain array, empty, to be filled by its state
+    # numpy's own takes any array subclass; this only an empty plain array, which the pickle then fills
     if cls is not _Array or shape != (0,):
         raise pickle.UnpicklingError("only plain arrays are allowed")
     return np.ndarray((0,), np.int8)
 
 
 def read_pickled_arrays(data: bytes, source: str) -> dict[bytes, Any]:
-    """Return the dict of a CIFAR "python" batch, admitting arrays and built-in types only."""
+    """Return the dict of a CIFAR "python" batch; DataError if it holds more than arrays and built-ins."""
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            # the unpickler makes room for every memo below the one that is named
+            # the unpickler allocates every memo up to the index in the file
             if "PUT" in opcode.name and int(argument or 0) > len(data):
                 raise pickle.UnpicklingError("a memo out of range")
         out = _ArraysOnly(io.BytesIO(data), encoding="bytes").load()
-    # a hostile pickle can raise nearly anything; whatever it is, the file is not a CIFAR batch
+    # a hostile pickle can raise nearly anything
     except Exception as error:
         first = str(error).splitlines()[:1]
         raise DataError(

@@ -1,4 +1,4 @@
-"""Arrays as a user has them, checked: inputs with channels last, labels that are the numbers of classes."""
+"""Check a user's arrays and bring images to channels last."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from ntkrun.errors import DataError, must_be
 from ntkrun.maths.layout import channels_last, image_shape
 
 LARGEST = 1e150
-# labels of these have always gone through torch, and their bytes are in the hashes of data and in shards
+# label types that stay as they are: their bytes are part of data hashes and shards
 LABELS = ("int8", "int16", "int32", "int64", "uint8")
 
 
 def checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return inputs (n, d), (n, H, W) or four-dimensional, and labels (n,), both finite in a type of torch.
+    """Return inputs (n, d), (n, H, W) or four-dimensional and labels (n,), finite, in types torch supports.
 
-    Raises DataError for another shape, another type and for numbers that are not finite.
+    Raises DataError for other shapes and types, non-finite numbers, and inputs above LARGEST.
     """
     if x.dtype.kind not in "uif" or y.dtype.kind not in "buif":
         raise DataError(must_be(f"{role} arrays", name, "of a real number type", f"{x.dtype}, {y.dtype}"))
@@ -30,16 +30,16 @@ def checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
     x, y = finite(f"x_{role}", name, x), finite(f"y_{role}", name, y)
     if x.dtype.kind == "f" and float(np.abs(x).max()) > LARGEST:
         row = int(np.abs(x).reshape(len(x), -1).max(1).argmax())
-        constraint = f"at most {LARGEST:g} in size (row {row} is not), or its square overflows"
+        constraint = f"at most {LARGEST:g} in size (row {row} is not): its square overflows"
         raise DataError(must_be(f"x_{role}", name, constraint, float(np.abs(x).max()), "Scale it."))
     return x, y
 
 
 def finite(parameter: str, owner: str, array: np.ndarray) -> np.ndarray:
-    """Return the array, float64 if its type is longer than torch knows; DataError for nan and infinity."""
+    """Return the array, with longer floats as float64; DataError for nan and infinity."""
     if array.dtype.kind != "f":
         return array
-    with np.errstate(over="ignore"):  # what is too large for float64 is refused below
+    with np.errstate(over="ignore"):  # values too large for float64 are refused below
         array = array.astype(np.float64) if array.dtype.itemsize > 8 else array
     if not np.isfinite(array).all():
         row = int(np.argwhere(~np.isfinite(array))[0][0])
@@ -49,9 +49,9 @@ def finite(parameter: str, owner: str, array: np.ndarray) -> np.ndarray:
 
 
 def working_layout(name: str, role: str, x: np.ndarray, layout: str | None) -> np.ndarray:
-    """Return rows as they are, images with channels last, (n, H, W, C), in memory as if they had come so.
+    """Return rows unchanged and images with channels last, (n, H, W, C), contiguous if converted.
 
-    Raises DataError for images that may have channels first, with `layout` null, and for rows said to have.
+    Raises DataError for rows with layout "channels_first" and for images of unclear layout if it is None.
     """
     if x.ndim == 2:
         if layout == "channels_first":
@@ -65,10 +65,7 @@ def working_layout(name: str, role: str, x: np.ndarray, layout: str | None) -> n
 
 
 def labels_of(name: str, role: str, y: np.ndarray, classes: int) -> np.ndarray:
-    """Return labels (n,) of 0..classes-1 in a type that torch can count with.
-
-    Raises DataError for fractions and for labels outside.
-    """
+    """Return labels (n,) in 0..classes-1, of a type that torch can count with; DataError for others."""
     if y.dtype.kind == "f" and not np.array_equal(y, np.round(y)):
         raise DataError(must_be(f"y_{role}", name, "integers for classification", y.dtype.name))
     bad = np.flatnonzero((y < 0) | (y >= classes))
@@ -80,10 +77,9 @@ def labels_of(name: str, role: str, y: np.ndarray, classes: int) -> np.ndarray:
 
 
 def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> int:
-    """Return how many classes the labels 0..k-1 make, at least 2.
+    """Return the number k of classes of labels 0..k-1, at least 2; DataError if a label is absent.
 
-    Labels that are no such numbers at all pass here: `labels_of` names them. Raises DataError if one of them
-    is absent.
+    Labels that are not whole numbers >= 0 give 2: `labels_of` refuses them.
     """
     with np.errstate(over="ignore"):
         labels = np.unique(y.astype(np.float64) if y.dtype.kind == "f" else y)
@@ -93,10 +89,10 @@ def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> i
         return 2
     top = int(labels[-1])
     if top >= len(labels):
-        # not by a list of all numbers up to the top, which may be 2^63
+        # without a list of all numbers up to `top`, which may be 2^63
         absent = int(np.argmax(labels != np.arange(len(labels))))
         constraint, got = (
-            f"labels of all of 0..{top:g} ({absent} is absent)",
+            f"labels with all of 0..{top:g} ({absent} is absent)",
             f"{len(labels)} labels up to {top:g}",
         )
         raise DataError(must_be(parameter, owner, constraint, got, f"{renumbering(labels)} {remedy}"))
@@ -104,7 +100,7 @@ def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> i
 
 
 def renumbering(y: np.ndarray) -> str:
-    """Return what to do with whole labels y that are not 0..k-1."""
+    """Return the remedy for whole labels y that are not 0..k-1."""
     labels: list[Any] = np.unique(y).tolist()
     first, last = int(labels[0]), int(labels[-1])
     if labels == [-1, 1]:

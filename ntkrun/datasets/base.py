@@ -1,4 +1,4 @@
-"""What every data set in conf/dataset has in common."""
+"""Base classes of the data sets in conf/dataset."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ntkrun.store.paths import as_path
 
 @dataclass(frozen=True, kw_only=True)
 class DataSource:
-    """A data set as the yaml names it; `load` reads it.
+    """Data set as configured in its yaml; `load` reads it.
 
     Parameters
     ----------
     n_train, n_test : int or None
         Rows to take, a stratified subset; None takes all.
     valid_fraction : float
-        Share of train held out to choose lambda.
+        Share of the training rows held out to choose lambda.
     split_seed : int
-        Seed of the subsets and the held-out part; a sweep over `seed` leaves it alone.
+        Seed of the subsets and the held-out part; a sweep over `seed` does not change it.
     preprocess : {"standardize", "contrast", "zca"}
-        Fitted on train: zero mean and unit variance of each channel or column; that, with all images
-        brought to the same brightness and contrast; or whitening of images of unit norm.
+        Fitted on train. standardize: zero mean and unit variance per channel or column; contrast: then
+        equal brightness and contrast of all images; zca: whitening of images of unit norm.
     augment : {"none", "flip"}
-        flip: every image and its mirror image are rows of their own; predictions average both.
+        flip: each image and its mirror image are separate rows; predictions average both.
     data_dir : str or None
-        Where downloads are kept; None takes $NTKRUN_DATA_DIR, or else the cache folder of the system.
+        Folder for downloads; None takes $NTKRUN_DATA_DIR, else the system's cache folder.
     """
 
     name: ClassVar[str]
@@ -46,7 +46,7 @@ class DataSource:
     data_dir: str | None = None
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter, without touching a file."""
+        """Return one sentence for every wrong parameter, without reading files."""
         me, out = type(self).__name__, []
         for key in ("n_train", "n_test"):
             value = getattr(self, key)
@@ -64,11 +64,11 @@ class DataSource:
             raise ConfigError(" ".join(found))
 
     def load(self) -> Split:
-        """Read the data and return its split; DataError or NetworkError where that fails."""
+        """Read the data and return its split; DataError or NetworkError if that fails."""
         raise NotImplementedError
 
     def subset(self) -> dict:
-        """Return the arguments of `make_split` that every data set passes on."""
+        """Return the arguments of `make_split` that all data sets share."""
         keys = ("n_train", "n_test", "valid_fraction", "split_seed", "preprocess", "augment")
         return {k: getattr(self, k) for k in keys}
 
@@ -83,13 +83,13 @@ class DataSource:
 
 @dataclass(frozen=True, kw_only=True)
 class ArraySource(DataSource):
-    """A data set of the user's own arrays.
+    """Data set of the user's arrays.
 
     Parameters
     ----------
     layout : {"channels_last", "channels_first"} or None
-        Where the channels of images stand: (n, H, W, C) or (n, C, H, W). None takes the first, unless the
-        shape looks like the second: then it is refused. (n, H, W) are grey images in any case.
+        Position of the channels of images: (n, H, W, C) or (n, C, H, W). None takes the first and refuses
+        shapes that look like the second. (n, H, W) are grey images in any case.
     """
 
     layout: str | None = None
@@ -102,5 +102,5 @@ class ArraySource(DataSource):
         return out
 
     def subset(self) -> dict:
-        """Return the arguments of `make_split` that every data set passes on, and the layout."""
+        """Return the arguments of `make_split` that all data sets share, and the layout."""
         return super().subset() | {"layout": self.layout}

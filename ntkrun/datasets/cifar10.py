@@ -23,15 +23,15 @@ BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 class Cifar10(DataSource):
     """CIFAR-10 from an archive or unpacked folder, else from a download.
 
-    Looked for in this order: `path`; $NTKRUN_DATA_DIR (or data_dir); the mirrors.
+    Search order: `path`; $NTKRUN_DATA_DIR (or data_dir); the mirrors.
 
     Parameters
     ----------
     path : str or None
-        The binary or python archive (.tar.gz), or the unpacked folder. A file named here is taken with
-        any checksum; one that is found or downloaded must have a known one.
+        Binary or python archive (.tar.gz), or the unpacked folder. Its checksum is not checked; that of an
+        archive in data_dir or from a mirror is.
     mirrors : list of {url, hash}
-        Tried in turn; hash is "md5:..." or "sha256:...".
+        Downloads, tried in turn; hash is "md5:..." or "sha256:...".
     """
 
     name = "cifar10"
@@ -79,7 +79,7 @@ def _read_folder(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def _binary(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
     if len(data) != RECORD * ROWS:
-        raise DataError(f"{source} must be {RECORD * ROWS} bytes long. Got {len(data)} instead. Get it anew.")
+        raise DataError(f"{source} must have {RECORD * ROWS} bytes. Got {len(data)} instead. Get it again.")
     records = np.frombuffer(data, np.uint8).reshape(ROWS, RECORD)
     return _images(records[:, 1:]), records[:, 0].astype(np.int64)
 

@@ -1,4 +1,4 @@
-"""A table in a .csv, .csv.gz or .zip file: the user's own, or a public regression set."""
+"""Data set from a table in a .csv, .csv.gz or .zip file."""
 
 from __future__ import annotations
 
@@ -18,29 +18,30 @@ from ntkrun.store.paths import as_path
 
 @dataclass(frozen=True, kw_only=True)
 class Csv(DataSource):
-    """Numbers, mostly with a header line; one column is the target, the others are inputs.
+    """Table of numbers: one column is the target, the others are inputs.
 
-    The rows are permuted, and a share or one of several folds is set aside as the test part.
+    The rows are permuted, and a share or one of several folds becomes the test part.
 
     Parameters
     ----------
-    path : str
-        A file name; `file` of it is looked for in data_dir where path is not set.
+    path : str or None
+        Path of the table; None takes `file` in data_dir.
     target : str or None
         Name of the target column; None takes the last. Without a header columns are called "0", "1", ...
     task : {"regression", "classification"}
-        Classification wants integer labels 0..k-1.
+        Classification needs integer labels 0..k-1.
     test_fraction : float
-        Share of the rows that are the test part; not looked at where `fold` is set.
+        Share of the rows in the test part; ignored if `fold` is set.
     folds : int
+        Number of folds for cross-validation.
     fold : int or None
-        The test part is fold number `fold` of `folds`, for cross-validation.
+        Fold, from 0, that is the test part.
     header : bool or None
-        Whether the first line names the columns; None takes it to, and refuses one of numbers alone.
+        Whether the first line names the columns; None assumes so and refuses a line of numbers only.
     file : str or None
         File name inside data_dir.
     source : str or None
-        Where to get the file, for the message that it is not there.
+        Address of the file, shown if it is missing.
     """
 
     name = "csv"
@@ -81,7 +82,7 @@ class Csv(DataSource):
         columns, values = read(path, self.header)
         target = columns[-1] if self.target is None else str(self.target)
         if target not in columns or len(columns) < 2:
-            constraint = f"a column besides others: {few(columns)}"
+            constraint = f"one of at least two columns: {few(columns)}"
             raise DataError(must_be("target", "Csv", constraint, target))
         at = columns.index(target)
         x, y = np.delete(values, at, 1), values[:, at]
@@ -93,7 +94,7 @@ class Csv(DataSource):
                 remedy = "dataset.task=regression fits numbers." if fractions else renumbering(y)
                 raise DataError(must_be("target", "Csv", "labels 0..k-1 for classification", got, remedy))
             classes = classes_of(y, "target", "Csv")
-        # the permutation that sets the test part aside is another than the one inside train
+        # not the permutation that make_split applies to train
         order = np.random.default_rng(self.split_seed + 1).permutation(len(y))
         start, stop = round((1 - self.test_fraction) * len(y)), len(y)
         if self.fold is not None:

@@ -1,4 +1,4 @@
-"""Handwritten digits, 8 x 8 grey, that travel inside scikit-learn: needs no network."""
+"""Handwritten digits of scikit-learn, 8 x 8 grey pixels; needs no network."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ntkrun.datasets.split import Split, make_split, stratified_order
 
 @dataclass(frozen=True, kw_only=True)
 class Digits(DataSource):
-    """1,797 images of digits (UCI optdigits test set), a fifth of them set aside as the test part."""
+    """1,797 images of digits (UCI optdigits test set); a fifth is the test part."""
 
     name = "digits"
 

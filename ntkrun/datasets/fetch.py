@@ -1,4 +1,4 @@
-"""Files of public data sets: found in the data folder, else downloaded and checked."""
+"""Find the files of public data sets in the data folder, else download and check them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ from ntkrun.errors import DataError, MachineError, NetworkError
 
 log = logging.getLogger(__name__)
 
-# what a reader raises for a file that is cut, rotten, encrypted or packed in an unknown way
+# errors of readers for a file that is truncated, damaged, encrypted or packed in an unknown way
 DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
-# an answer that is longer than this, or after so many seconds slower, is given up
+# a download stops if it is larger than LARGEST, or slower than SLOWEST after PATIENCE
 LARGEST = 2 << 30  # bytes
-SLOWEST, PATIENCE = 2_000, 60  # bytes a second, seconds
+SLOWEST, PATIENCE = 2_000, 60  # bytes per second, seconds
 
 
 def obtain(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
-    """Return one of several files that are as good as each other.
+    """Return one of several equivalent files from the folder, else from a mirror.
+
+    Raises DataError for a wrong checksum, NetworkError if no mirror answers, MachineError if the folder is
+    not writable.
 
     Parameters
     ----------
     what : str
         Name of the data set, for messages.
     mirrors : list of {url, hash}
-        Tried in turn; hash is "md5:..." or "sha256:...". A file that is in the folder already must have it.
+        Downloads, tried in turn; hash is "md5:..." or "sha256:...".
     folder : Path
-
-    Raises DataError for a file with another checksum, NetworkError where no mirror answers,
-    MachineError where the folder cannot be written.
     """
     if (path := _known(mirrors, folder)) is not None:
         return path
@@ -46,14 +46,14 @@ def obtain(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Path:
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with lock.held(folder / ".download.lock", "data_dir"):  # of many that want it, one downloads
+        with lock.held(folder / ".download.lock", "data_dir"):  # only one process downloads
             return _known(mirrors, folder) or _download(what, mirrors, folder)
     except OSError as error:
         raise MachineError(f"{folder} cannot be written: {error.strerror}. Set data_dir=DIR.") from error
 
 
 def _known(mirrors: Sequence[dict[str, str]], folder: Path) -> Path | None:
-    """Return the file that is there already, after checking it."""
+    """Return a file that is in the folder already, after checking it; None without one."""
     known = {m["url"].rsplit("/", 1)[-1]: m["hash"] for m in mirrors}
     for name, expected in known.items():
         if (folder / name).is_file():
@@ -91,17 +91,17 @@ def _download(what: str, mirrors: Sequence[dict[str, str]], folder: Path) -> Pat
 
 
 def _bounded(url: str, target: str, _: Any) -> None:
-    """Download to `target`, as pooch asks for it; OSError for an answer without end or at a crawl."""
+    """Download to `target` for pooch; OSError for an answer that is too long or too slow."""
     import requests
 
     size, begin = 0, time.monotonic()
-    plain = {"Accept-Encoding": "identity"}  # the bytes whose checksum is known
+    plain = {"Accept-Encoding": "identity"}  # the checksum is that of the plain bytes
     with (
         requests.get(url, stream=True, timeout=30, headers=plain) as answer,
         Path(target).open("wb") as file,
     ):
         answer.raise_for_status()
-        # read1 returns what has come; iter_content would wait for a full block
+        # read1 returns the bytes received so far; iter_content would wait for a full block
         while block := answer.raw.read1(1 << 20, decode_content=False):
             file.write(block)
             size, spent = size + len(block), time.monotonic() - begin
@@ -112,7 +112,7 @@ def _bounded(url: str, target: str, _: Any) -> None:
 
 
 def checksum(path: Path, like: str) -> str:
-    """Return the checksum of a file, "kind:digest", of the kind that `like` has."""
+    """Return the checksum of a file, "kind:digest", of the same kind as `like`."""
     kind = like.split(":", 1)[0]
     with path.open("rb") as file:
         return f"{kind}:{hashlib.file_digest(file, kind).hexdigest()}"

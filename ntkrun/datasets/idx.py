@@ -16,14 +16,14 @@ from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
 
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
-LIMIT = 64 << 20  # bytes of one file; the largest of these sets has 47 MB
+LIMIT = 64 << 20  # bytes per file; the largest of these sets has 47 MB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Idx(DataSource):
     """Ten classes of grey images, from a folder with the four files, else from a download.
 
-    Looked for in this order: `path`; `system`, the place of a distribution's package; data_dir; the mirrors.
+    Search order: `path`; `system`; data_dir; the mirrors.
 
     Parameters
     ----------
@@ -32,9 +32,10 @@ class Idx(DataSource):
     path : str or None
         Folder with train-images-idx3-ubyte and so on, each plain or with .gz.
     system : str or None
+        Folder of a distribution's package.
     class_names : list of str or None
     mirrors : list of {url, hash}
-        One for each file.
+        One download per file.
     """
 
     name = "idx"
@@ -46,7 +47,7 @@ class Idx(DataSource):
     mirrors: tuple[dict[str, str], ...] = ()
 
     def load(self) -> Split:
-        """Return the split; DataError for a file that is not what it should be."""
+        """Return the split; DataError for a damaged file."""
         x, y, x_test, y_test = (_read(self._find(name), 3 if "images" in name else 1) for name in FILES)
         train, test = (x[..., None], y.astype(np.int64)), (x_test[..., None], y_test.astype(np.int64))
         names = list(self.class_names) if self.class_names else None
@@ -74,13 +75,13 @@ def _read(path: Path, dimensions: int) -> np.ndarray:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             data = file.read(LIMIT)
     except DAMAGED as error:
-        raise DataError(f"{path} cannot be read: {error}. Get it anew.") from error
+        raise DataError(f"{path} cannot be read: {error}. Get it again.") from error
     start = 4 + 4 * dimensions
     if data[:4] != bytes([0, 0, 8, dimensions]) or len(data) < start:
-        raise DataError(f"{path} is not an IDX file of bytes with {dimensions} dimensions. Get it anew.")
+        raise DataError(f"{path} is not an IDX file of bytes with {dimensions} dimensions. Get it again.")
     shape = np.frombuffer(data[4:start], ">u4").tolist()
     if len(data) - start != math.prod(shape):
         raise DataError(
-            f"{path} must hold {math.prod(shape)} bytes. Got {len(data) - start} instead. Get it anew."
+            f"{path} must hold {math.prod(shape)} bytes. Got {len(data) - start} instead. Get it again."
         )
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)

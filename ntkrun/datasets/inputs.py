@@ -1,4 +1,4 @@
-"""In what form a row of a data set comes, and a model's inputs brought from it to the form of training."""
+"""Describe the rows of a data set, and bring a model's inputs to the form of training."""
 
 from __future__ import annotations
 
@@ -17,15 +17,16 @@ from ntkrun.maths.layout import channels_last, image_shape
 
 @dataclass(frozen=True)
 class Inputs:
-    """The form of a row.
+    """Original form of a row, before it is brought to the form of training.
 
     Attributes
     ----------
     shape : tuple of int
-        As it came: (d,), (H, W) for grey images, (H, W, C) or (C, H, W).
+        (d,), (H, W) for grey images, (H, W, C) or (C, H, W).
     dtype : numpy.dtype
+        Number type of the training rows.
     layout : {"channels_last", "channels_first"} or None
-        None for channels last, too.
+        Position of the channels; None means last.
     columns : list of str or None
         Names of the d numbers; None for arrays.
     """
@@ -36,16 +37,16 @@ class Inputs:
     columns: list[str] | None = None
 
     def record(self) -> dict[str, Any]:
-        """Return what a file says of it; the dtype is that of the arrays beside it."""
+        """Return all attributes for a file except dtype, which the arrays beside it have."""
         return {"shape": self.shape, "layout": self.layout, "columns": self.columns}
 
     @classmethod
     def restored(cls, record: dict[str, Any], sample: np.ndarray) -> Inputs:
-        """Return the object of a record and rows in the form of training; ValueError unless they fit."""
+        """Return the object of a record and training rows; ValueError unless they fit."""
         inputs = cls(tuple(record.pop("shape")), sample.dtype, **record)
         row = inputs.of(sample[:1])
         if inputs.array(row).shape != sample[:1].shape or len(inputs.columns or row.flat) != row.size:
-            raise ValueError("what its record says of inputs does not fit its arrays")
+            raise ValueError("its record of inputs does not fit its arrays")
         return inputs
 
     @property
@@ -56,17 +57,17 @@ class Inputs:
         return image_shape(self.shape, self.layout or "channels_last", "Model", "x")
 
     def of(self, x: np.ndarray) -> np.ndarray:
-        """Return rows in the form of training, (n, d) or (n, H, W, C), as they came."""
+        """Return rows in their original form, given that of training, (n, d) or (n, H, W, C)."""
         first = len(self.shape) == 3 and self.layout == "channels_first"
         return (np.moveaxis(x, -1, 1) if first else x).reshape(len(x), *self.shape)
 
     def array(self, x: Any) -> np.ndarray:
         """Return inputs in the form of training: (n, d) or (n, H, W, C), of any type of number.
 
-        Rows with names are a DataFrame, a dict of columns or a list of dicts, in any order of the names, or
-        an array in the order of training. Images come as in training or as rows of their pixels in the same
-        order, and grey ones also as (n, H, W). Raises DataError for anything else, for nan and infinity, and
-        for fractions or numbers out of reach where training had whole numbers.
+        Rows with names may be a DataFrame, a dict of columns or a list of dicts, in any order of the names,
+        or an array in the order of training. Images have the shape of training or are rows of their pixels
+        in the same order; grey ones may also be (n, H, W). Raises DataError for anything else, for nan and
+        infinity, and, if training had whole numbers, for fractions and numbers out of their type's range.
         """
         if isinstance(x, Mapping) or _of_dicts(x) or (self.columns and hasattr(x, "columns")):
             x = _table(x, self.columns)
@@ -76,7 +77,7 @@ class Inputs:
             except (TypeError, ValueError) as error:  # lists of unequal length; a tensor on a GPU
                 raise DataError(f"x of Model is not an array: {error}.") from error
         form, layout, forms = self.shape, self.layout, {self.shape, (math.prod(self.shape),)}
-        if self.image and self.image[2] == 1:  # all forms of a grey image have its pixels in one order
+        if self.image and self.image[2] == 1:  # all forms of a grey image have the same pixel order
             form, layout = self.image, None
             forms |= {self.image, self.image[:2]}
         if x.shape[1:] not in forms or x.dtype.kind not in "buif":
@@ -85,7 +86,7 @@ class Inputs:
         return channels_last(self._checked(x).reshape(len(x), *form), layout)
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
-        """Return x in a type of torch; DataError for numbers that training could not have had."""
+        """Return x in a type torch supports; DataError for numbers that the type of training cannot hold."""
         if x.dtype.kind == "f":
             x = finite("x", "Model", x)
         if self.dtype.kind not in "ui":
@@ -103,7 +104,7 @@ class Inputs:
 
 
 def few(names: list[str]) -> str:
-    """Return names as a list for people, cut if it is long."""
+    """Return at most ten names, separated by commas, and the number of the rest."""
     rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
     return ", ".join(names[:10]) + rest
 

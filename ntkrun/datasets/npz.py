@@ -1,4 +1,4 @@
-"""The user's own arrays in one .npz file."""
+"""Data set from the user's arrays in one .npz file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
 
-# besides: numpy reads a header as Python's literals
+# numpy parses a header as Python literals
 UNREADABLE = (*DAMAGED, lzma.LZMAError, struct.error, tokenize.TokenError, SyntaxError)
 KEYS = ("x_train", "y_train", "x_test", "y_test")
 
@@ -33,9 +33,9 @@ class Npz(ArraySource):
     ----------
     path : str
     task : {"classification", "regression"}
-        Classification wants integer labels 0..k-1.
+        Classification needs integer labels 0..k-1.
     classes : int or None
-        Number of classes; None takes the largest label of train plus one.
+        Number of classes; None takes the largest training label plus one.
     """
 
     name = "npz"
@@ -45,7 +45,7 @@ class Npz(ArraySource):
     classes: int | None = None
 
     def problems(self) -> list[str]:
-        """Check the path's presence as a parameter and the task."""
+        """Return one sentence for every wrong parameter."""
         out = super().problems()
         if not self.path:
             out.append(must_be("path", "Npz", "a .npz file", self.path, "Set dataset.path=FILE."))
@@ -55,7 +55,7 @@ class Npz(ArraySource):
         return out
 
     def load(self) -> Split:
-        """Return the split; the file is read without unpickling anything."""
+        """Return the split, without unpickling anything; DataError if the file is not readable."""
         path = as_path(str(self.path))
         if not path.is_file():
             raise DataError(must_be("path", "Npz", "an existing file", str(path)))
@@ -75,13 +75,13 @@ class Npz(ArraySource):
         x, y, x_test, y_test = (a.astype(a.dtype.newbyteorder("=")) for a in arrays)
         classes = None
         if self.task == "classification":
-            remedy = "Set dataset.classes if that is meant."
+            remedy = "Set dataset.classes=K if that is intended."
             classes = self.classes or classes_of(y, "y_train", path.stem, remedy)
         return make_split(path.stem, (x, y), (x_test, y_test), classes=classes, **self.subset())
 
 
 def _believable(path: Path) -> None:
-    """Raise ValueError for a header that promises more than the file holds, before room is made for it."""
+    """Raise ValueError if a header promises more than the file holds, before memory is allocated."""
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             if info.filename.removesuffix(".npy") not in KEYS:

@@ -1,4 +1,4 @@
-"""What a data set is once loaded: train, valid and test parts with their statistics and a hash."""
+"""Split a loaded data set into train, valid and test parts, with fitted preprocessing and a hash."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Part:
         return self.views * len(self.y)
 
     def rows(self, index: np.ndarray) -> np.ndarray:
-        """Return the inputs of some rows."""
+        """Return the inputs of the rows in `index`."""
         x = self.x[index // self.views]
         return _mirrored(x, index % 2 == 1) if self.views == 2 else x
 
@@ -61,7 +61,7 @@ def _mirrored(x: np.ndarray, which: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Split:
-    """A data set cut into roles, with the preprocessing that train alone determines.
+    """Data set split into roles, with preprocessing fitted on the training data.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Split:
     sha256 : str
         Hash of everything above that determines numbers.
     inputs : Inputs
-        How a row of the data comes: in this form a model takes its inputs, too.
+        Original form of a row, in which a model also takes its inputs.
     """
 
     name: str
@@ -105,12 +105,12 @@ class Split:
         return self._prepared(self.raw_sample(rows), dtype, device)
 
     def raw_sample(self, rows: int) -> np.ndarray:
-        """Return the same rows as they came."""
+        """Return the same rows without preprocessing."""
         n = len(self.train)
         return self.train.rows(np.arange(min(rows, n)) * n // min(rows, n))
 
     def fit_rows(self) -> np.ndarray:
-        """Return all rows of the final fit, train before valid, as they came."""
+        """Return all rows of the final fit, train before valid, without preprocessing."""
         return np.concatenate([part.rows(np.arange(len(part))) for part in (self.train, self.valid)])
 
     def _prepared(self, x: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
@@ -118,17 +118,17 @@ class Split:
 
     @property
     def views(self) -> int:
-        """Rows of each example: 2 with mirror images, else 1. Predictions average over them."""
+        """Rows per example: 2 with mirror images, else 1. Predictions average over them."""
         return self.train.views
 
     @property
     def n_train(self) -> int:
-        """Rows that the final fit sees."""
+        """Number of rows in the final fit."""
         return len(self.train) + len(self.valid)
 
 
 def stratified_order(y: np.ndarray, classes: int | None, seed: int) -> np.ndarray:
-    """Return a random order of the rows whose every prefix has the class shares of the whole.
+    """Return a random order of the rows, every prefix of which has the class shares of the whole.
 
     Row number r (from 0) of a class with c rows gets the rank (r + u) / c with u uniform; sorting the ranks
     interleaves the classes. For regression it is a plain permutation.
@@ -161,9 +161,8 @@ def make_split(
 ) -> Split:
     """Check the arrays, take stratified subsets, hold out a part of train and fit the preprocessing to train.
 
-    Inputs are rows (n, d), named by `columns` if they have names, or images with their channels where
-    `layout` says; None refuses images that may be meant either way, and (n, H, W) are grey ones.
-    Raises DataError with one sentence for anything that does not fit.
+    Inputs are rows (n, d), named by `columns` if they have names, or images in `layout`: None refuses images
+    of unclear layout; (n, H, W) are grey. Raises DataError for arrays that do not fit.
     """
     (x, y), (x_test, y_test) = checked(name, "train", *train), checked(name, "test", *test)
     input_shape = x.shape[1:]
@@ -172,7 +171,7 @@ def make_split(
     x, x_test = (working_layout(name, role, a, layout) for role, a in (("train", x), ("test", x_test)))
     if (x.dtype.kind == "f") != (x_test.dtype.kind == "f"):
         both = f"{x.dtype.name} and {x_test.dtype.name}"
-        raise DataError(must_be("x_test", name, "whole numbers or not, as x_train is", both, "Convert one."))
+        raise DataError(must_be("x_test", name, "whole numbers or floats like x_train", both, "Convert one."))
     if classes is not None:
         y, y_test = labels_of(name, "train", y, classes), labels_of(name, "test", y_test, classes)
     order = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
@@ -184,7 +183,7 @@ def make_split(
         raise DataError(must_be("n_train", name, "large enough to hold out a part", len(order)))
     if classes is not None and len(np.unique(y[order])) < 2:
         raise DataError(must_be("y_train", name, "of at least two classes", int(y[order][0])))
-    # sorted indices read the source in its order; the roles do not depend on it
+    # sorted to read the source in order; the roles do not depend on it
     fit_rows, valid_rows = np.sort(order[:-held]), np.sort(order[-held:])
     if augment == "flip" and x.ndim != 4:
         raise DataError(must_be("augment", name, "none for rows", augment, "Mirror images need images."))

@@ -1,4 +1,4 @@
-"""A file of numbers in columns, read by pandas, and refused where pandas would guess."""
+"""Read a table of numbers with pandas, and refuse it if pandas would guess."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ntkrun.datasets.inputs import few
 from ntkrun.errors import DataError, must_be
 
 OTHER = ";\t|"  # separators of other tables
-WIDEST = 100_000  # columns; pandas takes minutes over a million
-LINE = 1 << 22  # bytes; a first line of more is not looked at further
-# what stands for a number that is absent
+WIDEST = 100_000  # columns; pandas takes minutes for a million
+LINE = 1 << 22  # most bytes read of a line
+# fields that stand for a missing number
 MISSING = ("", "?", "na", "n/a", "null", "none", "-", ".")
 
 
@@ -28,8 +28,8 @@ def read(path: Path, header: bool | None) -> tuple[list[str], np.ndarray]:
     """Return column names and the numbers (rows, columns), float64.
 
     Without a header the columns are called "0", "1", ... Raises DataError for a file that is not a table of
-    finite numbers, for rows of another length than the first line, for names that are absent or there twice,
-    and with `header` None for a first line of numbers alone.
+    finite numbers, for rows of another length than the first line, for missing or repeated names, and, if
+    `header` is None, for a first line of numbers only.
     """
     import pandas as pd
 
@@ -48,8 +48,8 @@ def read(path: Path, header: bool | None) -> tuple[list[str], np.ndarray]:
         if header is False:
             names = [str(i) for i in range(len(names))]
         _check_names(path, names)
-        # below a header pandas takes the first fields of a longer row for its name, which shifts the columns;
-        # without a header the row is an error, as any longer one further down is
+        # with a header pandas takes the first fields of a longer row as its name, which shifts the columns;
+        # without one it raises an error for a longer row
         pd.read_csv(path, nrows=2, **text)
         table = pd.read_csv(path, header=None if header is False else 0)
         values = table.to_numpy(dtype=np.float64)
@@ -73,19 +73,19 @@ def _check_names(path: Path, names: list[str]) -> None:
     if len(names) == 1 and set(names[0]) & set(OTHER):
         remedy = "Write commas between columns, and points in decimals."
         raise DataError(
-            must_be("path", "Csv", f"a table, {path}, with commas between columns", names[0], remedy)
+            must_be("path", "Csv", f"a table with commas between columns ({path})", names[0], remedy)
         )
     if absent := [i + 1 for i, name in enumerate(names) if not name.strip()]:
-        constraint = f"a table, {path}, whose columns all have names"
+        constraint = f"a table with a name for every column ({path})"
         remedy = "If it counts the rows, or is a comma at the end of every line, remove it."
         raise DataError(must_be("path", "Csv", constraint, f"no name for column {absent[0]}", remedy))
     if twice := [name for name, count in Counter(names).items() if count > 1]:
-        constraint, remedy = f"a table, {path}, without equal names", "Rename or remove one."
+        constraint, remedy = f"a table without equal column names ({path})", "Rename or remove one."
         raise DataError(must_be("path", "Csv", constraint, f"more than one column {few(twice)}", remedy))
 
 
 def _numbers(fields: list[str]) -> bool:
-    """Return whether a line holds numbers alone, some of which may be missing."""
+    """Return whether a line holds only numbers, some of which may be missing."""
     present = [field.strip() for field in fields if field.strip().lower() not in MISSING]
     try:
         return bool([float(field) for field in present])

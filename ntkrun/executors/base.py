@@ -1,4 +1,4 @@
-"""Executors run calls here or in workers; calls that are lost with a worker are retried."""
+"""Run calls in this process or in workers, and retry calls lost with a worker."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from ntkrun.machine import cores
 
 log = logging.getLogger(__name__)
 
-RETRIES = 2  # of a task whose worker is lost
+RETRIES = 2  # per task that loses its worker
 
 
 class Call(NamedTuple):
-    """One call: the name by which people know it, and its arguments."""
+    """One call: its name in messages, and its arguments."""
 
     name: str
     arguments: tuple[Any, ...]
 
 
 class Executor:
-    """A context that runs tasks. Its workers start with the first task and stop when it ends."""
+    """Context that runs tasks. Its workers start with the first task and stop when it ends."""
 
     name: ClassVar[str]
 
     parallel = False
     elsewhere = False  # whether workers may be on other machines
-    workers_here = 0  # processes that it starts on this machine
-    folder = Path()  # which all workers see, for what has to be handed over in files
+    workers_here = 0  # processes started on this machine
+    folder = Path()  # visible to all workers, for files that hand over objects
 
     def problems(self) -> list[str]:
         """Return one sentence for every parameter that is wrong."""
@@ -53,27 +53,27 @@ class Executor:
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Stop the workers, also those in the middle of a task."""
+        """Stop the workers, even in the middle of a task."""
 
     def run(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, its result) as they are done, in any order.
+        """Yield (number of the task, result) as tasks end, in any order.
 
-        An exception of the function is raised here. MachineError where a task has lost its worker more than
-        RETRIES times. Function and arguments have to pickle.
+        Function and arguments must pickle. Raises the function's exceptions, and MachineError if a task has
+        lost its worker more than RETRIES times.
         """
         raise NotImplementedError
 
 
 @dataclass
 class Pool(Executor):
-    """Workers behind `concurrent.futures`.
+    """Run tasks in workers behind `concurrent.futures`.
 
     Parameters
     ----------
     workers : int or None
-        Tasks at the same time; None for one a core.
+        Tasks at the same time; None for one per core.
     threads : int or None
-        Threads of a worker's arithmetic; None for the cores divided by the workers.
+        Arithmetic threads per worker; None for the cores divided by the workers.
     """
 
     workers: int | None = None
@@ -82,7 +82,7 @@ class Pool(Executor):
     parallel = True
 
     def __post_init__(self) -> None:
-        # what a future raises whose worker is gone
+        # errors of a future whose worker is gone
         self.lost: tuple[type[Exception], ...] = (BrokenExecutor,)
         self.retries = RETRIES
         self._started = False
@@ -97,22 +97,22 @@ class Pool(Executor):
 
     @property
     def workers_here(self) -> int:  # type: ignore[override]
-        """Processes that it starts on this machine."""
+        """Processes started on this machine."""
         return self.size
 
     @property
     def size(self) -> int:
-        """Workers, where it has them to itself."""
+        """Number of workers, unless they belong to an existing cluster."""
         return self.workers or cores()
 
     @property
     def width(self) -> int:
-        """Tasks that are handed out at the same time."""
+        """Number of tasks submitted at the same time."""
         return self.size
 
     @property
     def share(self) -> int | None:
-        """Threads of a worker."""
+        """Threads per worker."""
         return self.threads or max(1, cores() // self.size)
 
     def start(self) -> None:
@@ -120,7 +120,7 @@ class Pool(Executor):
         raise NotImplementedError
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Hand out one call."""
+        """Submit one call."""
         raise NotImplementedError
 
     def stop(self) -> None:
@@ -128,16 +128,15 @@ class Pool(Executor):
         raise NotImplementedError
 
     def __exit__(self, *error: Any) -> None:
-        """Stop the workers, also those in the middle of a task."""
+        """Stop the workers, even in the middle of a task."""
         if self._started:
             self._started = False
             self.stop()
 
     def run(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[tuple[int, Any]]:
-        """Yield (number of the task, result) as they are done; a task that lost its worker is tried again.
+        """Yield (number of the task, result) as tasks end; retry tasks that lost their worker.
 
-        Where it cannot be known which task has brought a worker down, those that were running are tried one
-        by one, so that it is known the next time.
+        Tasks that were running when a worker was lost are retried one at a time, to find the cause.
         """
         tries, suspects = [0] * len(tasks), set[int]()
         todo, flying, broken = deque(range(len(tasks))), dict[Future, int](), False
@@ -165,16 +164,16 @@ class Pool(Executor):
                     if tries[number] > self.retries:
                         raise MachineError(
                             f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
-                            "See to the memory of the workers, or take executor=serial."
+                            "Check the memory of the workers, or set executor=serial."
                         ) from error
-                    log.warning("%s has lost its worker and is done again", name)
+                    log.warning("%s has lost its worker and is retried", name)
                 else:
                     suspects.discard(number)
                     yield number, result
 
 
 def in_worker(threads: int | None, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Do a call in a worker, with its share of the threads."""
+    """Run a call in a worker, with its share of the threads."""
     from ntkrun import machine
 
     machine.tune()
@@ -186,12 +185,12 @@ def in_worker(threads: int | None, function: Callable[..., Any], *arguments: Any
 
 
 def die_with_parent(parent: int) -> None:
-    """End this process soon after process number `parent` has ended; for workers, when they start."""
+    """End this process soon after process `parent` has ended; workers call it when they start."""
 
     def watch() -> None:
         while os.getppid() == parent:
             time.sleep(1)
         os._exit(1)
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent sees to it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles it
     threading.Thread(target=watch, daemon=True).start()

@@ -1,4 +1,4 @@
-"""A dask cluster: one that is there, or processes of this machine."""
+"""Run tasks on a dask cluster: an existing one, or processes of this machine."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Any
 from ntkrun.errors import MachineError, must_be
 from ntkrun.executors.base import RETRIES, Pool
 
-PATIENCE = 60  # seconds for the first worker of a cluster
+PATIENCE = 60  # seconds to wait for the first worker of a cluster
 
 
 @dataclass
 class Dask(Pool):
-    """Workers of dask, whose scheduler does again what a lost one had.
+    """Run tasks in workers of dask, whose scheduler retries tasks lost with a worker.
 
     Parameters
     ----------
     workers, threads : int or None
-        As for the others; a cluster with an address has its own.
+        As for Pool; with an address, `workers` is ignored and threads=None keeps the cluster's own.
     address : str or None
-        Of a scheduler. None starts one that listens on this machine only.
+        Address of a scheduler; None starts one that listens on this machine only.
     """
 
     name = "dask"
@@ -45,23 +45,23 @@ class Dask(Pool):
 
     @property
     def workers_here(self) -> int:  # type: ignore[override]
-        """Processes that it starts on this machine."""
+        """Processes started on this machine."""
         return 0 if self.address else self.size
 
     @property
     def width(self) -> int:
-        """Tasks that are handed out at the same time: some wait at each worker, so that none is idle."""
+        """Number of tasks submitted at the same time: two per worker, so that none is idle."""
         if self.address is None:
             return 2 * self.size
         return 2 * max(1, len(self._client.nthreads()))
 
     @property
     def share(self) -> int | None:
-        """Threads of a worker; a cluster's own are left as they are."""
+        """Threads per worker; None leaves those of a cluster as they are."""
         return super().share if self.address is None else self.threads
 
     def start(self) -> None:
-        """Start the cluster, or reach for it."""
+        """Start the cluster, or connect to it; MachineError if no worker answers."""
         import dask
         from distributed import Client, LocalCluster
 
@@ -89,11 +89,11 @@ class Dask(Pool):
         self._pool = self._client.get_executor(pure=False)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Hand out one call."""
+        """Submit one call."""
         return self._pool.submit(function, *arguments)
 
     def stop(self) -> None:
-        """Leave the cluster, and stop it if it is ours."""
+        """Leave the cluster, and stop it if it was started here."""
         self._client.close(timeout=5)
         if self._cluster is not None:
             self._cluster.close(timeout=5)

@@ -1,4 +1,4 @@
-"""Processes of this machine, by loky."""
+"""Run tasks in processes of this machine, by loky."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ntkrun.executors.base import Pool, die_with_parent
 
 @dataclass
 class Process(Pool):
-    """Workers are fresh processes, not forks, which torch's threads do not survive."""
+    """Run tasks in fresh processes, not forks, which torch's threads do not survive."""
 
     name = "process"
 
@@ -27,7 +27,7 @@ class Process(Pool):
         )
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Hand out one call."""
+        """Submit one call."""
         return self._pool.submit(function, *arguments)
 
     def stop(self) -> None:

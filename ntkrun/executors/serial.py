@@ -1,4 +1,4 @@
-"""Tasks in this process."""
+"""Run tasks in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One object for many tasks: written once, read once by each worker."""
+"""Share one object among many tasks: written once, read once by each worker."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from ntkrun.store.atomic import TEMPORARY
 
 
 class Shared:
-    """Pickles as the name and checksum of a file that holds the object; the file goes with the context.
+    """Object that pickles as the name and checksum of a file; the file is removed with the context.
 
     Parameters
     ----------
     value : object
     folder : Path
-        Which all workers see.
+        Folder of the file, visible to all workers.
     """
 
     def __init__(self, value: Any, folder: Path):

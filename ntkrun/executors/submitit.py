@@ -1,4 +1,4 @@
-"""Jobs of a batch system, or processes of this machine in the same way, by submitit."""
+"""Run tasks as jobs of a batch system, or in processes of this machine, by submitit."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ CLUSTERS = ("local", "slurm")
 
 @dataclass
 class Submitit(Pool):
-    """A job a task.
+    """Run each task as a job.
 
     Parameters
     ----------
     workers, threads : int or None
-        Jobs at the same time, and threads of each.
+        Jobs at the same time, and threads per job; None as for Pool.
     cluster : {"local", "slurm"}
+        Where jobs run; local: in processes of this machine.
     timeout_min : int
-        Minutes that a job may take.
+        Time limit of a job in minutes.
     parameters : dict
-        More for `submitit.AutoExecutor.update_parameters`.
+        More arguments of `submitit.AutoExecutor.update_parameters`.
     """
 
     name = "submitit"
@@ -52,11 +53,11 @@ class Submitit(Pool):
 
     @property
     def workers_here(self) -> int:  # type: ignore[override]
-        """Processes that it starts on this machine."""
+        """Processes started on this machine."""
         return self.size if self.cluster == "local" else 0
 
     def start(self) -> None:
-        """Make the folder that jobs are handed over in; it holds pickles, so it is nobody else's."""
+        """Make the jobs' folder, private because it holds pickles; MachineError if jobs cannot start."""
         import submitit
 
         try:
@@ -69,7 +70,7 @@ class Submitit(Pool):
         self._threads, self._running = ThreadPoolExecutor(self.width), set[Any]()
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
-        """Hand out one call; a thread waits for its job."""
+        """Submit one call; a thread waits for its job."""
         return self._threads.submit(self._job, function, arguments)
 
     def _job(self, function: Callable[..., Any], arguments: tuple) -> Any:
@@ -92,8 +93,8 @@ class Submitit(Pool):
 
 
 def guarded(function: Callable[..., Any], *arguments: Any) -> Any:
-    """Return the result or the exception, of which submitit would keep the text alone."""
+    """Return the result or the exception; submitit would keep only the exception's text."""
     try:
         return function(*arguments)
-    except Exception as error:  # noqa: BLE001 - raised again by the one who waits for the job
+    except Exception as error:  # noqa: BLE001 - raised again by the thread that waits for the job
         return error

@@ -1,4 +1,4 @@
-"""What every solver has in common: a grid of ridge parameters, and the problems that it solves."""
+"""Base class of solvers: a grid of ridge parameters, and the problems to solve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Solver(ABC):
     lambda_min, lambda_max : float
         Ends of the grid, relative to the mean squared norm of the centred features.
     lambda_count : int
-        Number of points, equally spaced in the logarithm.
+        Number of points of the grid, equally spaced in the logarithm.
     """
 
     name: ClassVar[str]
@@ -47,11 +47,11 @@ class Solver(ABC):
 
     @abstractmethod
     def bytes(self, columns: int, targets: int) -> int:
-        """Return the memory that `primal` needs for rows of `columns` features and `targets` targets."""
+        """Return the bytes that `primal` needs for rows of `columns` features and `targets` targets."""
 
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
-        """Return the problem for features; the work that does not depend on lambda is done."""
+        """Return the problem for features, after the work that does not depend on lambda."""
 
     def dual(self, train: Train, valid: Valid, executor: Executor) -> Problem:
         """Return the problem for kernel values."""

@@ -1,4 +1,4 @@
-"""Kernel ridge regression: the matrix of kernel values is kept in memory."""
+"""Kernel ridge regression with the kernel matrix in memory."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ntkrun.store.features import Train, Valid
 
 
 class KernelProblem:
-    """The dual problem. Shards hold rows of the Gram matrix of all training rows, up to its diagonal."""
+    """Dual problem; shards hold rows of the Gram matrix of all training rows, up to its diagonal."""
 
     coarse_first = False  # the kernel values cost more than any solve
 

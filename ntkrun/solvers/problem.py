@@ -1,4 +1,4 @@
-"""A ridge regression problem, as the choice of lambda sees it."""
+"""Interface of a ridge regression problem for the choice of lambda."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Predictor = Linear | KernelPredictor
 
 
 class Problem(Protocol):
-    """Training rows with their solutions for many ridge parameters, and held-out rows to score these on."""
+    """Training rows to fit for many ridge parameters, and held-out rows to score the fits on."""
 
     @property
     def coarse_first(self) -> bool:
-        """Whether a lambda costs so much that every fourth or so is tried first, then those near the best."""
+        """Whether fits are costly: then about every fourth lambda is tried, and those near the best."""
 
     def path(self, relative: list[float]) -> Iterator[Predictor]:
         """Yield the fit to the training rows for every relative lambda."""
@@ -47,7 +47,7 @@ def scores(
 
 
 def counted(path: Iterator[Predictor], count: int) -> Iterator[Predictor]:
-    """Yield the fits of a path and show progress over `count` ridge parameters."""
+    """Yield the `count` fits of a path and show progress."""
     with progress("lambda    ", count, "values") as advance:
         for predictor in path:
             advance(1)

@@ -16,27 +16,29 @@ from ntkrun.store.features import Shards, Train, Valid
 
 @dataclass(frozen=True)
 class Ridge(Solver):
-    """Exact solutions from sums over the features, 8 columns^2 bytes and as much again while solving.
+    """Solve ridge regression exactly, from sums over the features. Parameters are those of Solver.
 
-    Parameters are those of Solver.
+    Notes
+    -----
+    Memory: 8 columns^2 bytes for the sums, and as much again while solving.
     """
 
     name = "ridge"
 
     def bytes(self, columns: int, targets: int) -> int:
-        """Return the memory of the sums, and as much again for a group's sums or for the factor."""
+        """Return the bytes of the sums, and as much again for a group's sums or for the factor."""
         return 2 * 8 * columns * columns
 
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Equations:
-        """Return the problem with the sums over the training rows made.
+        """Return the problem with the sums over the training rows.
 
-        They are made here with all threads, unless the executor has workers on other machines.
+        They are computed in this process with all threads, unless the executor may have workers elsewhere.
         """
         return Equations(train, valid, executor if executor.elsewhere else Serial())
 
 
 class Equations:
-    """The normal equations of stored features; sums over groups of shards are added in the groups' order."""
+    """Normal equations of stored features; sums over groups of shards are added in the groups' order."""
 
     def __init__(self, train: Train, valid: Valid, executor: Executor):
         self.valid, self.executor, self.sums = valid, executor, NormalEquations()
@@ -72,7 +74,7 @@ class Equations:
 
 
 def group_sums(shards: Shards) -> NormalEquations:
-    """Return the sums over some shards: the task of an executor."""
+    """Return the sums over some shards, as a task of an executor."""
     sums = NormalEquations()
     for z, y in shards.targets():
         sums.add(z, y)

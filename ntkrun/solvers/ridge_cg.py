@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class RidgeCG(Solver):
-    """Solutions to a tolerance, in memory linear in the columns.
+    """Solve ridge regression to a tolerance, in memory linear in the columns.
 
     Parameters
     ----------
@@ -34,9 +34,9 @@ class RidgeCG(Solver):
     rank : int
         Number of eigenvectors of the covariance in the preconditioner.
     tolerance : float
-        A lambda is done when its objective is at most this far above its minimum, relatively.
+        Relative distance of the objective from its minimum at which a lambda is done.
     max_passes : int
-        Limit of passes over the features for the whole path.
+        Most passes over the features for the whole path.
     """
 
     name = "ridge_cg"
@@ -54,16 +54,16 @@ class RidgeCG(Solver):
         return out + checks.integer("RidgeCG", "max_passes", self.max_passes, 1)
 
     def bytes(self, columns: int, targets: int) -> int:
-        """Return the memory of the preconditioner while it is made, and of vectors per lambda and target."""
+        """Return the bytes to make the preconditioner, and of the vectors per lambda and target."""
         return 8 * columns * (3 * min(self.rank, columns) + 7 * targets * self.lambda_count)
 
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Passes:
-        """Return the problem with its preconditioner made."""
+        """Return the problem with its preconditioner."""
         return Passes(train, valid, self)
 
 
 class Passes:
-    """Stored features that are read again for each step."""
+    """Problem that reads the stored features again for each step."""
 
     coarse_first = False  # all lambdas share each pass
 
@@ -82,7 +82,7 @@ class Passes:
         return scores(predictors, self.valid.batches(), self.valid)
 
     def refit(self, relative: float) -> Predictor:
-        """See Problem. The preconditioner stays: a few more rows hardly turn the eigenvectors."""
+        """See Problem. The preconditioner is kept: a few more rows hardly change the eigenvectors."""
 
         def every() -> Iterator[tuple[Tensor, Tensor]]:
             return itertools.chain(self.train.targets(), self.valid.targets())
@@ -106,7 +106,7 @@ class Passes:
             if gap > self.solver.tolerance:
                 log.warning(
                     "relative lambda %.1e is %.1g above its minimum after solver.max_passes=%d; a larger "
-                    "solver.rank needs fewer",
+                    "solver.rank needs fewer passes",
                     lam,
                     gap,
                     self.solver.max_passes,

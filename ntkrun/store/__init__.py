@@ -1,1 +1,1 @@
-"""Files that survive crashes, and the shards made of them."""
+"""Feature shards, run folders and sweep folders on disk, written to survive crashes."""

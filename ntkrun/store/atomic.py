@@ -1,4 +1,4 @@
-"""Files that are wholly there or wholly absent, also after a kill or a power cut."""
+"""Write files that are complete or absent, even after a kill or a power cut."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEMPORARY = ".tmp-"
 
 
 def make_folder(path: Path, key: str = "output_dir") -> None:
-    """Make a folder with its parents, if it is not there; MachineError, which names `key`, if that fails."""
+    """Make a folder with its parents, if it is absent; MachineError, which names `key`, if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -26,8 +26,8 @@ def make_folder(path: Path, key: str = "output_dir") -> None:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path`: temporary file, fsync, rename, fsync of the folder.
 
-    Raises MachineError (disk full, permission, ...); the temporary file is removed, an older file
-    at `path` stays as it was.
+    Raises MachineError (disk full, permission, ...); then the temporary file is removed and an older file
+    at `path` is unchanged.
     """
     temporary: str | None = None
     try:
@@ -57,11 +57,11 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 def write_json(path: Path, document: Any) -> None:
-    """Write a JSON document as `write_atomic` does; what JSON does not know becomes a string."""
+    """Write a JSON document with `write_atomic`; values that JSON does not know become strings."""
     write_atomic(path, (json.dumps(document, indent=2, default=str) + "\n").encode())
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Delete what a killed writer left in `folder`; call it only under the folder's lock."""
+    """Delete the temporary files of killed writers in `folder`; call it only under the folder's lock."""
     for leftover in folder.glob(TEMPORARY + "*"):
         leftover.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Stored features of a run, a type per role: choosing lambda takes Train and Valid and cannot see Test."""
+"""Stored features of a run, one type per role: the choice of lambda takes Train and Valid, never Test."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ S = TypeVar("S", bound="Shards")
 
 @dataclass(frozen=True)
 class Shards:
-    """The finished shards of one role, in order: features, or kernel values, with labels.
+    """Finished shards of one role, in order: features or kernel values, with labels.
 
     Attributes
     ----------
     store : ShardStore
     names : list of str
     device : torch.device
-        Where batches go.
+        Device of the batches.
     columns : int
         Width of a row.
     views : int
-        Consecutive rows that belong to one example.
+        Consecutive rows per example.
     classes : int or None
         None for regression.
     """
@@ -66,8 +66,8 @@ class Shards:
     def groups(self) -> list[list[str]]:
         """Return the names in groups, the same for any executor.
 
-        A group has at least as many rows as columns, so that its sums are worth their size. There are at most
-        GROUPS, so that whoever adds them up does not read as much as all features.
+        A group has at least as many rows as columns, so its sums are worth their size. There are at most
+        GROUPS groups, so adding up their sums reads less than all features.
         """
         most = max(self.columns, len(self) // GROUPS)
         out, rows = list[list[str]](), most
@@ -80,7 +80,7 @@ class Shards:
         return out
 
     def some(self: S, names: Sequence[str]) -> S:
-        """Return the same shards without all but the named ones."""
+        """Return the named shards only."""
         return replace(self, store=self.store.only(names), names=list(names))
 
     def _receipts(self) -> list:
@@ -88,15 +88,15 @@ class Shards:
 
 
 class Train(Shards):
-    """Rows that are fitted to."""
+    """Rows to fit."""
 
 
 class Valid(Shards):
-    """Rows of the training data that are held out to choose lambda, and fitted to at the end."""
+    """Rows of the training data held out to choose lambda; the final fit includes them."""
 
 
 class Test(Shards):
-    """Rows that are scored once."""
+    """Rows to score once."""
 
     __test__ = False  # not a pytest class
 
@@ -105,7 +105,7 @@ class Test(Shards):
 class Features:
     """All shards of a run.
 
-    `reused` shards were there before. `seconds` counts computing, also in an earlier run.
+    `reused` counts the shards of earlier runs. `seconds` is the computing time, also that of earlier runs.
     """
 
     train: Train
@@ -116,7 +116,7 @@ class Features:
 
     @property
     def store(self) -> ShardStore:
-        """The folder of the shards."""
+        """Store of all shards."""
         return self.train.store
 
     @property

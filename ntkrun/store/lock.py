@@ -1,4 +1,4 @@
-"""One file lock for all: it dies with its holder, says for whom it waits, and can do without flock."""
+"""Locks on files: they end with their holder, name it to those who wait, and work without flock."""
 
 from __future__ import annotations
 
@@ -19,19 +19,17 @@ from ntkrun.store.runs import alive, whose
 
 log = logging.getLogger(__name__)
 
-# what a file system without locks answers
+# errors of a file system without locks
 MISSING = (errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS)
-PATIENCE = 2.0  # seconds of silence
+PATIENCE = 2.0  # seconds until the wait is reported
 
 
 @contextlib.contextmanager
 def held(path: Path, key: str) -> Iterator[None]:
-    """Hold the lock `path`, after waiting as long as somebody else holds it.
+    """Hold the lock `path`, after waiting for any other holder.
 
-    A file system without flock gets a lock that is a file: that of a dead process of this host is
-    broken, that of another host never. `key` is the configuration's name of the folder, for the message.
-
-    Raises MachineError where neither kind of lock works.
+    Without flock the existence of a file is the lock: that of a dead process of this host is removed, that
+    of another host never. Raises MachineError, which names the folder's `key`, if neither kind works.
     """
     with contextlib.ExitStack() as stack:
         try:
@@ -46,7 +44,7 @@ def held(path: Path, key: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _acquired(path: Path) -> Iterator[None]:
-    # a mode of its own would undo the umask and the access list of the folder
+    # an explicit mode would override the umask and the access list of the folder
     native = FileLock(path, fallback_to_soft=False)
     try:
         _wait(native, path)
@@ -73,22 +71,22 @@ def _wait(lock: BaseFileLock, path: Path) -> None:
 
 @contextlib.contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Leave word beside the lock who holds it; nobody depends on it."""
-    word = path.with_name(path.name + ".holder")
+    """Name the holder in a file beside the lock, for messages only."""
+    note = path.with_name(path.name + ".holder")
     with contextlib.suppress(OSError):
-        word.write_text(json.dumps(whose()))
+        note.write_text(json.dumps(whose()))
     try:
         yield
     finally:
         with contextlib.suppress(OSError):
-            word.unlink()
+            note.unlink()
 
 
 def _holder(path: Path) -> str:
-    """Return ", which process 12 on host x holds", or nothing where that is not known."""
+    """Return ", which process 12 on host x holds", or nothing if that is not known."""
     try:
-        word: Any = json.loads(path.with_name(path.name + ".holder").read_bytes())
-        pid, host = word["pid"], word["host"]
+        note: Any = json.loads(path.with_name(path.name + ".holder").read_bytes())
+        pid, host = note["pid"], note["host"]
     except (OSError, ValueError, KeyError, TypeError):
         return ""
     if host == platform.node() and not alive(pid):
@@ -103,4 +101,4 @@ def _say_once(path: Path) -> None:
     device = path.parent.stat().st_dev
     if device not in _said:
         _said.add(device)
-        log.warning("locks      %s has no file locks: a file that is there stands for one", path.parent)
+        log.warning("locks      %s has no file locks: plain files are used as locks", path.parent)

@@ -1,4 +1,4 @@
-"""A folder that a group shares: whatever is made in it is the group's as well."""
+"""Let a group that shares a folder write to all files made in it."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from pathlib import Path
 
 
 def follow(folder: Path) -> None:
-    """Let new files of this process take the mode of `folder`, if its group may write there.
-
-    Otherwise the umask stays as it is.
-    """
+    """Take the umask of this process from the mode of `folder`, if its group may write there."""
     mask = _mask(folder)
     if mask is not None:
         os.umask(mask)
@@ -23,8 +20,8 @@ def follow(folder: Path) -> None:
 def _mask(folder: Path) -> int | None:
     """Return the umask for a folder that a group shares; None for any other.
 
-    A folder that is not there yet follows the one above it if that hands its group down (setgid). A sticky
-    folder (/tmp) is shared by strangers, not by a group.
+    An absent folder follows its nearest parent if that passes its group on (setgid). A sticky folder (/tmp)
+    is shared by strangers, not by a group.
     """
     nearest = next((p for p in (folder, *folder.parents) if p.is_dir()), None)
     if nearest is None:
@@ -36,7 +33,7 @@ def _mask(folder: Path) -> int | None:
 
 @contextmanager
 def like(folder: Path) -> Iterator[None]:
-    """Do `follow` for a while."""
+    """Call `follow`, and restore the umask on leaving the context."""
     mine = umask()
     try:
         follow(folder)
@@ -53,14 +50,14 @@ def umask() -> int:
 
 
 def share(file: Path) -> None:
-    """Give a file of ours to the group that shares its folder: SQLite makes its own without."""
+    """Make a file of this user writable for the group that shares its folder: SQLite does not."""
     mask, about = _mask(file.parent), file.stat()
     if mask is not None and about.st_uid == os.geteuid() and stat.S_IMODE(about.st_mode) != 0o666 & ~mask:
         file.chmod(0o666 & ~mask)
 
 
 def owner(path: Path) -> str:
-    """Return the name of the user who owns a path, or the number of one without a name."""
+    """Return the name of a path's owner, or the number of a user without a name."""
     try:
         return path.owner()
     except (KeyError, NotImplementedError):
@@ -68,7 +65,7 @@ def owner(path: Path) -> str:
 
 
 def why(path: Path, error: OSError) -> str:
-    """Return why a path could not be written: the system's words, and the owner of what is read-only."""
+    """Return why a path could not be written: the system's message, and who owns a read-only path."""
     text = error.strerror or str(error)
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         for place in (path, *path.parents):

@@ -1,4 +1,4 @@
-"""Words become paths, and paths become addresses of a database: in one way everywhere."""
+"""Convert typed text to paths, and paths to database addresses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from ntkrun.errors import ConfigError, must_be
 
 SQLITE = "sqlite:///"
-# the keys of the configuration that are paths
+# keys of the configuration that are paths
 PATHS = ("output_dir", "data_dir", "dataset.path", "dataset.data_dir", "dataset.system")
 
 
 def home(words: str) -> str:
-    """Return the words with `~` or `~name` at their start replaced; ConfigError if there is no such home."""
+    """Return the text with a leading `~` or `~name` replaced; ConfigError if there is no such home."""
     out = os.path.expanduser(words)
     if out.startswith("~"):
         remedy = f"For a folder of this name: ./{words}"
@@ -32,15 +32,15 @@ def as_path(words: str | os.PathLike[str], start: str | os.PathLike[str] | None 
     if ".." not in raw.parts:
         return raw
     plain = Path(os.path.normpath(raw))
-    # a .. behind a link leads elsewhere than its letters say
+    # `..` after a link is the parent of the link's target
     return plain if os.path.realpath(plain) == os.path.realpath(raw) else raw
 
 
 def sqlite_url(path: Path) -> str:
     """Return the address of a SQLite file, as SQLAlchemy and MLflow read it.
 
-    Both take `?` and `%` for signs of their own, so a path that holds one is quoted. The driver's name keeps
-    MLflow from making a folder of the quoted name.
+    Both give `?` and `%` a meaning, so a path with one is quoted. The driver's name keeps MLflow from making
+    a folder of the quoted name.
     """
     text = str(path)
     if "?" in text or "%" in text:
@@ -49,7 +49,7 @@ def sqlite_url(path: Path) -> str:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file of a SQLite address; None for any other address and for a database in memory."""
+    """Return the file of a SQLite address; None for other addresses and databases in memory."""
     kind, _, text = url.partition(":///")
     if kind.partition("+")[0] != "sqlite" or text in ("", ":memory:"):
         return None
@@ -57,7 +57,7 @@ def sqlite_file(url: str) -> Path | None:
 
 
 def absolute_url(url: str) -> str:
-    """Return the address of a database with the path of a SQLite file made absolute; others as they are."""
+    """Return a database's address, with the path absolute for a SQLite file and unchanged for others."""
     file = sqlite_file(url)
     if file is None or file.is_absolute() or "?" in url or str(file).startswith("file:"):
         return url

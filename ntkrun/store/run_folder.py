@@ -1,4 +1,4 @@
-"""The run folder while a run goes on: log, configuration, status."""
+"""Write the folder of a run while it goes on: log, configuration, status."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class RunFolder:
-    """A context that keeps early log lines in memory until `open` makes the folder.
+    """Context of a run that keeps early log lines in memory until `open` makes the folder.
 
-    So nothing is written before the data are known to be good. Leaving with an exception marks an opened
-    folder FAILED, or KILLED for Ctrl-C; a finished one stays so, whatever fails afterwards.
+    Nothing is written before the data are checked. Leaving with an exception marks an open folder
+    FAILED, or KILLED for Ctrl-C; a finished one stays FINISHED.
 
     Parameters
     ----------
@@ -39,7 +39,7 @@ class RunFolder:
     def __init__(self, output_dir: Path, sweep: Path | None = None):
         self.output_dir, self.sweep = output_dir, sweep
         self.started, self.opened, self.finished = time.time(), False, False
-        self.key = secrets.token_hex(16)  # by which the tracker knows the run, wherever its folder goes
+        self.key = secrets.token_hex(16)  # identifies the run to the tracker, also after its folder moves
 
     def __enter__(self) -> RunFolder:
         self._early = logging.handlers.MemoryHandler(10_000, flushLevel=logging.CRITICAL + 1)

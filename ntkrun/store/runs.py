@@ -1,4 +1,4 @@
-"""Run folders as they lie on the disk: the record of every experiment, read back.
+"""Read the folders of runs, the record of every experiment.
 
 <output_dir>/runs/<time>_<name>_<random>/
     config.json environment.json status.json result.json lambda_path.json run.log figures/
@@ -19,9 +19,9 @@ from ntkrun.errors import DataError, IntegrityError
 
 log = logging.getLogger(__name__)
 
-# arguments of a method that are typed as a key of another name
+# arguments of a method that are set by a key of another name
 LINKED = {"n_components": "feature_dim", "random_state": "seed"}
-# keys that do not change a result: where things lie, who is told, how the run was started
+# keys that do not change a result
 INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor")
 
 
@@ -37,7 +37,7 @@ class Run:
 
     @property
     def state(self) -> str:
-        """FINISHED, FAILED, KILLED, RUNNING, or DIED where the process that ran it is gone."""
+        """FINISHED, FAILED, KILLED, RUNNING, or DIED if the process that ran it is gone."""
         state = str(self.status.get("status", "DIED"))
         return "DIED" if died(self.status) else state
 
@@ -48,12 +48,12 @@ class Run:
 
 
 def metric_of(result: dict[str, Any]) -> str | None:
-    """Return the name of the test metric in a result, or None where it has none."""
+    """Return the name of the test metric in a result, or None without one."""
     return next((m for m in ("accuracy", "mse") if f"test/{m}" in result), None)
 
 
 def alive(pid: Any) -> bool:
-    """Return whether a process of this number runs on this machine."""
+    """Return whether a process with this number runs on this machine."""
     if not isinstance(pid, int) or pid <= 0:
         return False
     try:
@@ -66,18 +66,18 @@ def alive(pid: Any) -> bool:
 
 
 def whose() -> dict[str, Any]:
-    """Return what a record says of the process that writes it."""
+    """Return number and host of this process, for a record."""
     return {"pid": os.getpid(), "host": platform.node()}
 
 
 def died(record: dict[str, Any]) -> bool:
-    """Return whether the process behind a RUNNING record is gone; one of another host may be running."""
+    """Return whether the process of a RUNNING record is gone; False if it is of another host."""
     local = record.get("host") == platform.node()
     return record.get("status") == "RUNNING" and local and not alive(record.get("pid"))
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a file, {} where the file is absent; IntegrityError where it is not an object."""
+    """Return the object in a file, {} if the file is absent; IntegrityError if it is not an object."""
     try:
         document = json.loads(path.read_bytes())
     except FileNotFoundError:
@@ -90,10 +90,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def load(folder: Path) -> Run:
-    """Return the run in a folder.
-
-    Raises DataError where the folder is not a run's, IntegrityError where a file of it is damaged.
-    """
+    """Return the run in a folder; DataError if it is not a run's, IntegrityError if a file is damaged."""
     if not (folder / "config.json").is_file():
         raise DataError(f"{folder} is not a run folder: it holds no config.json. See ntkrun list.")
     names = ("config", "status", "environment", "result")
@@ -102,9 +99,9 @@ def load(folder: Path) -> Run:
 
 
 def scan(root: Path) -> Iterator[Run]:
-    """Yield every run of <root>/runs, oldest first; a damaged folder is named in the log and left out.
+    """Yield every run of <root>/runs, oldest first; log and skip damaged folders.
 
-    The recorded start decides: folders are named in the local time of whoever made them.
+    The recorded start gives the order, because folders are named in local time.
     """
     runs = []
     for path in sorted((root / "runs").glob("*/config.json")):
@@ -116,15 +113,15 @@ def scan(root: Path) -> Iterator[Run]:
 
 
 def when(record: dict[str, Any], event: str) -> float:
-    """Return the time in seconds since 1970, UTC, that a record gives for "started" or "finished"."""
+    """Return the time of "started" or "finished" in a record, in seconds since 1970 UTC; 0 if unknown."""
     time = record.get(event)
     return float(time) if isinstance(time, int | float) else 0.0
 
 
 def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
-    """Return a text that two configurations share if they differ in incidental keys alone.
+    """Return a text that is equal for two configurations that differ in incidental keys alone.
 
-    `besides` names keys of the data set that do not count either.
+    `besides` names more keys of the data set to leave out.
     """
     kept = {k: v for k, v in config.items() if k not in INCIDENTAL}
     if isinstance(kept.get("dataset"), dict):
@@ -134,11 +131,11 @@ def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
 
 
 def finished_like(root: Path, config: dict[str, Any], facts: dict[str, Any]) -> Run | None:
-    """Return the newest finished run that has the numbers which this configuration would give.
+    """Return the newest finished run with the numbers that this configuration would give.
 
-    Words are not enough: `dataset.path=data.csv` may be another file, or the same one after an edit.
-    `facts` are what a result records beside the words: the hash of the data, which stands for their path,
-    and the versions of the code. A run that does not record them is not taken.
+    Equal configurations are not enough: `dataset.path=data.csv` may be another file, or an edited one. The
+    result must also record the same `facts`: the hash of the data, instead of their path, and the versions
+    of the code.
     """
     wanted = same_words(config, ("path",))
     same = [
@@ -163,9 +160,9 @@ def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parameters(config: dict[str, Any]) -> dict[str, Any]:
-    """Return a flat configuration, without a group's key that repeats one from the top.
+    """Return a flat configuration without group keys that repeat one from the top.
 
-    Otherwise every comparison would show `feature_dim` and `method.n_components` beside each other.
+    Otherwise every comparison would show both `feature_dim` and `method.n_components`.
     """
     shown = {}
     for name, value in flatten(config).items():
@@ -177,5 +174,5 @@ def parameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def as_key(text: str, other: str = "_") -> str:
-    """Return text as a key of MLflow, with `other` in place of characters that it does not allow."""
+    """Return text as a key for MLflow, with `other` in place of characters that MLflow does not allow."""
     return "".join(c if c.isalnum() or c in "_-./ " else other for c in text)

@@ -1,10 +1,10 @@
-"""A folder of feature shards with a manifest: content key, checksums, resume.
+"""Read and write a folder of feature shards with a manifest: content key, checksums, resume.
 
     <root>/<key>/manifest.json
     <root>/<key>/train-00003-of-00025.h5     datasets: features (rows, m), y (rows,)
 
-A shard is believed only if the manifest names it with its whole-file sha256; that is checked on the
-bytes in memory before HDF5 parses them, because HDF5's own checksums let flipped bits through.
+A shard is valid only if the manifest lists the sha256 of its whole file. This is checked on the bytes in
+memory before HDF5 parses them, because HDF5's own checksums let flipped bits through.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def content_key(spec: dict[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What the manifest knows of one shard; `seconds` is the time that computing it took."""
+    """Entry of the manifest for one shard; `seconds` is the time to compute it."""
 
     name: str
     part: str
@@ -50,19 +50,19 @@ class Receipt:
 
     @property
     def rows(self) -> int:
-        """Rows of the shard."""
+        """Number of rows of the shard."""
         return self.stop - self.start
 
 
 class ShardStore:
-    """The shards of one content key.
+    """Shards of one content key.
 
     Parameters
     ----------
     folder : Path
         <root>/<key>.
     spec : dict
-        What the key was made of; kept in the manifest for people to read.
+        Input of the key; kept in the manifest for people to read.
     """
 
     def __init__(self, folder: Path, spec: dict[str, Any]):
@@ -71,23 +71,23 @@ class ShardStore:
 
     @property
     def manifest(self) -> Path:
-        """The path of the manifest."""
+        """Path of the manifest."""
         return self.folder / "manifest.json"
 
     def _read_manifest(self) -> dict[str, Receipt]:
-        """Return the receipts by name; none where the manifest is absent or fails its own checksum."""
+        """Return the receipts by name; none if the manifest is absent or fails its own checksum."""
         try:
             document = json.loads(self.manifest.read_bytes())
             body = document["body"]
             if document["sha256"] != _digest_json(body):
                 return {}
-            # a name must not lead out of the folder, whoever wrote it
+            # a name must not lead out of the folder
             return {r["name"]: Receipt(**r) for r in body["shards"] if re.fullmatch(NAME, r["name"])}
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
     def valid(self, name: str) -> bool:
-        """Return whether the shard is there and is what its receipt says."""
+        """Return whether the shard exists and agrees with its receipt."""
         try:
             self.read_bytes(name)
         except IntegrityError:
@@ -95,7 +95,7 @@ class ShardStore:
         return True
 
     def read_bytes(self, name: str) -> bytes:
-        """Return the file's bytes after checking them; IntegrityError names the shard otherwise."""
+        """Return the file's bytes; IntegrityError if they disagree with the receipt."""
         path, receipt = self.folder / name, self.receipts.get(name)
         if receipt is None:
             raise IntegrityError(f"{path} is not in its manifest. Run the same command again to compute it.")
@@ -117,7 +117,7 @@ class ShardStore:
             return self._inside(name, file, "features"), self._inside(name, file, "y")
 
     def _inside(self, name: str, file: h5py.File, key: str) -> np.ndarray:
-        """Return a dataset whose numbers are in the file itself: HDF5 would read any other file it names."""
+        """Return a dataset stored in the file itself: HDF5 would also read any other file that it names."""
         found = file.get(key)
         if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
             raise IntegrityError(f"{self.folder / name} has no {key} of its own. Remove it and start again.")
@@ -130,12 +130,12 @@ class ShardStore:
         self.add(write_shard(self.folder, name, part, start, features, y, seconds))
 
     def add(self, receipt: Receipt) -> None:
-        """Believe a shard that has been written."""
+        """Add a written shard to the manifest."""
         self.receipts[receipt.name] = receipt
         self._write_manifest()
 
     def only(self, names: Sequence[str]) -> ShardStore:
-        """Return the same store knowing no more than some of its shards."""
+        """Return a copy of the store with some of its shards only."""
         out = copy.copy(self)
         out.receipts = {name: self.receipts[name] for name in names}
         return out
@@ -150,7 +150,7 @@ class ShardStore:
 def write_shard(
     folder: Path, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float
 ) -> Receipt:
-    """Write the file of a shard and return its receipt, which the store does not know yet."""
+    """Write the file of a shard and return its receipt, which is not in the manifest yet."""
     buffer = io.BytesIO()
     # equal input gives equal bytes: no times, latest format (checksummed metadata)
     with h5py.File(buffer, "w", libver="latest", track_order=False) as file:
@@ -159,7 +159,7 @@ def write_shard(
             file.create_dataset(
                 key, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True, track_times=False
             )
-            file.flush()  # now, not when h5py lets go of the dataset, which other threads can put off
+            file.flush()  # now: other threads can delay the moment when h5py releases the dataset
     data = buffer.getvalue()
     write_atomic(folder / name, data)
     sha = hashlib.sha256(data).hexdigest()

@@ -1,10 +1,10 @@
-"""The folder of a sweep: what was swept, and the outcome of each job.
+"""Read and write the folder of a sweep: its overrides, its status and the outcome of each job.
 
-    <output_dir>/sweeps/<time>/sweep.json           what was swept, and whether it came to its end
-    <output_dir>/sweeps/<time>/jobs/00003.json      written by the job itself, in whatever process it ran
+    <output_dir>/sweeps/<time>/sweep.json           overrides and status
+    <output_dir>/sweeps/<time>/jobs/00003.json      outcome of a job, written by the job itself
 
-Jobs may run one after the other, in worker processes or on a cluster (Hydra's launchers). The files are all
-that they share.
+Jobs may run one after the other, in worker processes or on a cluster (Hydra's launchers). They share only
+these files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ STATES = ("ok", "skipped", "failed")
 
 
 class Started(NamedTuple):
-    """A sweep that this process has started: its folder, tracking.uri, and the folders made for it."""
+    """Sweep started by this process: its folder, tracking.uri, and the folders made for it."""
 
     folder: Path
     uri: str | None
@@ -35,15 +35,15 @@ class Started(NamedTuple):
 
 
 def unfinished(sweeps: Path, like: dict[str, Any]) -> tuple[Path | None, dict[str, Any]]:
-    """Return the sweep.json of the newest unfinished sweep like this one, and what is kept of it.
+    """Return the sweep.json of the newest unfinished sweep like this one, and the fields to keep.
 
-    That is one of the same words, started in the same folder, that was stopped or whose process has died.
+    It has the same overrides and working folder, and was stopped or its process has died.
     """
     found = []
     for path in sweeps.glob("*/sweep.json"):
         try:
             record = read_json(path)
-        except IntegrityError as error:  # whatever it was, this sweep can do without it
+        except IntegrityError as error:  # this sweep does not need it
             log.warning("%s", error)
             continue
         same = record.get("overrides") == like["overrides"] and record.get("cwd", like["cwd"]) == like["cwd"]
@@ -57,7 +57,7 @@ def unfinished(sweeps: Path, like: dict[str, Any]) -> tuple[Path | None, dict[st
 
 
 def discard(started: Started) -> None:
-    """Remove all that a sweep without a job has left: its records, and the folders that were made for it."""
+    """Remove the records of a sweep without jobs, and the folders made for it."""
     for name in ("sweep.json", "multirun.yaml"):
         with contextlib.suppress(OSError):
             (started.folder / name).unlink()
@@ -67,16 +67,16 @@ def discard(started: Started) -> None:
 
 
 def attempt(folder: Path, number: int, title: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-    """Do one job and return and write down what became of it; an error is kept, not raised.
+    """Run one job, then write and return its outcome; errors are recorded, not raised.
 
-    `seconds` of a finished job are the run's own: the first job of a process also loads all libraries.
-    `work` returns the result of a run, with "skipped" set where it was there already.
+    `work` returns the result of a run, with "skipped" set if an earlier run gave it. `seconds` of a finished
+    job are those of the run: the first job of a process also loads all libraries.
     """
     start = time.perf_counter()
     outcome: dict[str, Any] = {"number": number, "title": redacted(title)}
     try:
         result = work()
-    # one bad job must not stop the others, whatever is wrong with it
+    # one bad job must not stop the others
     except Exception as error:
         text = str(error) if isinstance(error, NtkrunError) else f"{type(error).__name__}: {error}"
         text = " ".join(text.split())
@@ -98,7 +98,7 @@ def attempt(folder: Path, number: int, title: str, work: Callable[[], dict[str, 
 
 
 def outcomes(folder: Path) -> list[dict[str, Any]]:
-    """Return what became of the jobs, by number."""
+    """Return the outcomes of the jobs, by number."""
     return [read_json(path) for path in sorted((folder / "jobs").glob("*.json"))]
 
 

@@ -1,1 +1,1 @@
-"""Finished runs in an MLflow store."""
+"""Publish finished runs in an MLflow store."""

@@ -1,4 +1,4 @@
-"""Why a store did not take a run: what MLflow raises, in words that say what to do."""
+"""Translate the errors of an MLflow store into a cause and a remedy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ntkrun.tracking.database import ELSEWHERE, Cause, check
 
 
 class Unpublished(Exception):
-    """Publishing has failed, for a cause that is known."""
+    """Publishing has failed for a known cause."""
 
     def __init__(self, cause: Cause):
         super().__init__(cause.what)
@@ -19,7 +19,7 @@ class Unpublished(Exception):
 
 
 def deleted(uri: str, name: str, number: str) -> Cause:
-    """Return the cause for an experiment that somebody has deleted."""
+    """Return the cause for a deleted experiment."""
     return Cause(
         ConfigError,
         f"the experiment {name!r} of {redacted(uri)} is deleted",
@@ -29,7 +29,7 @@ def deleted(uri: str, name: str, number: str) -> Cause:
 
 
 def of(error: Exception, uri: str) -> Cause:
-    """Return the cause of an error that MLflow, its database or its server has raised."""
+    """Return the cause of an error of MLflow, its database or its server."""
     if isinstance(error, Unpublished):
         return error.cause
     if isinstance(error, NtkrunError):
@@ -62,14 +62,14 @@ def of(error: Exception, uri: str) -> Cause:
         remedy = "Check tracking.uri (ntkrun sync --uri), or try again later: ntkrun sync."
         return Cause(NetworkError, f"{store} does not answer as an MLflow server", remedy)
     file = sqlite_file(uri)
-    if file and (cause := check(file.absolute())):  # it has changed since it was found sound
+    if file and (cause := check(file.absolute())):  # it has changed since the last check
         return cause
     if isinstance(error, OSError) and error.filename and "://" not in str(error.filename):
         remedy = f"Free space or ask for the right to write there, or set {ELSEWHERE}."
         return Cause(MachineError, f"{error.filename} cannot be written: {error.strerror}", remedy)
     if file:
         return Cause(
-            IntegrityError, f"{store} failed ({type(error).__name__}: {texts[0]})", "Then: ntkrun sync."
+            IntegrityError, f"{store} failed ({type(error).__name__}: {texts[0]})", "Later: ntkrun sync."
         )
     if _unreachable(text):
         return Cause(NetworkError, f"{store} cannot be reached", "Try again later: ntkrun sync.")
@@ -79,7 +79,7 @@ def of(error: Exception, uri: str) -> Cause:
 
 
 def _texts(error: BaseException | None) -> list[str]:
-    """Return the first lines of an error and of what lies behind it."""
+    """Return the first line of an error and of each error behind it."""
     out: list[str] = []
     while error is not None and len(out) < 8:
         out.append((str(error).splitlines() or [""])[0])

@@ -1,4 +1,4 @@
-"""The SQLite file behind MLflow: can it be used, and does it still know where its folder is?"""
+"""Check the SQLite file behind MLflow, and repair its locations if its folder was moved."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from ntkrun.store.modes import owner, writable
 
 log = logging.getLogger(__name__)
 
-HOME = "ntkrun.home"  # tag of an experiment: the folder that its database and its artifacts lie in
+HOME = "ntkrun.home"  # tag of an experiment: the folder of its database and artifacts
 KEY = "ntkrun.key"  # tag of a run, by which it is found again
 ARTIFACTS = "mlartifacts"
-# where MLflow keeps locations, and where we do
+# columns that hold locations: MLflow's own and, in tags, ours
 LOCATIONS = {
     "experiments": ("artifact_location",),
     "runs": ("artifact_uri",),
@@ -33,19 +33,19 @@ ELSEWHERE = "tracking.uri=sqlite:////local/place.db (ntkrun sync --uri ADDRESS)"
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a store cannot be used: the error that it is, what is wrong, and what to do."""
+    """Reason why a store cannot be used: the type of error, what is wrong, and the remedy."""
 
     kind: type[NtkrunError]
     what: str
     remedy: str
 
     def error(self, more: str = "") -> NtkrunError:
-        """Return the error, with more words behind what is wrong."""
+        """Return the error, with `more` appended to what is wrong."""
         return self.kind(f"{self.what}{more}. {self.remedy}".strip())
 
 
 def lock_of(file: Path) -> Path:
-    """Return the lock that whoever opens a database holds: two that open a fresh one break it."""
+    """Return the lock to hold when opening a database: two processes that open a fresh one break it."""
     return file.parent / ".mlflow.lock"
 
 
@@ -89,7 +89,7 @@ def check(file: Path) -> Cause | None:
 
 
 def _written(file: Path, patience: float) -> set[str]:
-    """Return the tables after taking the lock of a writer, without writing."""
+    """Return the tables after taking the write lock, without writing."""
     with _opened(file, "rw", patience) as database:
         database.execute("begin immediate")
         tables = _tables(database)
@@ -115,13 +115,13 @@ def _no_locks(file: Path) -> Cause:
 
 
 def _locks(folder: Path) -> bool:
-    """Return whether the kind of locks that SQLite takes works in a folder."""
+    """Return whether the kind of lock that SQLite uses works in a folder."""
     try:
         import fcntl
     except ImportError:  # Windows has them everywhere
         return True
     try:
-        # never on the database itself: closing any descriptor of a file gives up all its locks
+        # never on the database itself: closing any descriptor of a file releases all its locks
         with tempfile.TemporaryFile(dir=folder) as file:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -130,7 +130,7 @@ def _locks(folder: Path) -> bool:
 
 
 def settle(home: Path) -> None:
-    """Repair the locations of <home>/mlflow.db if the folder was moved or copied; one line if that fails."""
+    """Repair the locations in <home>/mlflow.db if the folder was moved or copied; warn if that fails."""
     file = home / "mlflow.db"
     if not file.is_file():
         return
@@ -150,9 +150,9 @@ def settle(home: Path) -> None:
 
 
 def repair(file: Path, home: Path) -> None:
-    """Let a database in `home` lead to `home`; call it under its lock.
+    """Change locations under an earlier home to `home`; call it under the lock of the database.
 
-    Locations that begin with an earlier home change, those of other folders stay. Raises sqlite3.Error.
+    Locations in other folders stay. Raises sqlite3.Error.
     """
     with _opened(file, "rw") as database:
         if not {"experiments", "experiment_tags", "runs", "tags"} <= _tables(database):
@@ -172,7 +172,7 @@ def repair(file: Path, home: Path) -> None:
 
 
 def _homes(database: sqlite3.Connection, home: Path) -> set[str]:
-    """Return the folders that a database takes for its own: the one it was told, and those of files here."""
+    """Return the homes of a database: the recorded ones, and those of artifacts that are in `home` now."""
     if not {"experiment_tags", "runs"} <= _tables(database):
         return set()
     told = database.execute("select distinct value from experiment_tags where key = ?", (HOME,))
@@ -218,7 +218,7 @@ def _remember(database: sqlite3.Connection, home: Path) -> None:
 
 @dataclass(frozen=True)
 class Lost:
-    """A finished MLflow run whose artifacts are not where the database says."""
+    """Finished MLflow run whose artifacts are not where the database says."""
 
     run_id: str
     place: Path

@@ -1,4 +1,4 @@
-"""The files that make a saved model an MLflow `python_function`."""
+"""Write the files that make a saved model an MLflow `python_function`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def save(model: Model, folder: Path) -> None:
 
 
 def mlflow_files(inputs: Inputs, sample: np.ndarray, classes: bool) -> dict[str, str]:
-    """Return the text of each file by its name.
+    """Return the text of each MLflow file by its name.
 
     Parameters
     ----------
@@ -70,11 +70,11 @@ def mlflow_files(inputs: Inputs, sample: np.ndarray, classes: bool) -> dict[str,
 
 
 def _schema(inputs: Inputs) -> list[dict[str, Any]]:
-    """Return the form that MLflow demands of inputs before it hands them on; nothing for whole numbers.
+    """Return the input schema that MLflow enforces; nothing for whole numbers.
 
-    It casts numbers in JSON to the type of the signature: .5 would be 0 of uint8 before anybody could refuse
-    it, and a signature of float64 would refuse arrays of uint8. Columns are of any type for the same reason:
-    of double ones it refuses int64. What is no number `Inputs` refuses.
+    MLflow casts JSON numbers to the type of the schema: uint8 would turn .5 into 0 before it can be refused,
+    and float64 would refuse arrays of uint8. Columns have any type because double would refuse int64.
+    `Inputs` refuses values that are not numbers.
     """
     if inputs.columns:
         return [{"type": "any", "name": name, "required": True} for name in inputs.columns]

@@ -1,4 +1,4 @@
-"""The MLflow run of a sweep, parent of those of its jobs: opened by the first job, ended with the sweep."""
+"""Open and end the MLflow run of a sweep, the parent of its jobs' runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 def sweep_of(run: Run) -> Path | None:
-    """Return the folder of a run's sweep, in the output folder that the run lies in now; None without one."""
+    """Return the folder of a run's sweep, in the output folder that holds the run now; None without one."""
     if not run.status.get("sweep"):
         return None
     sweep, home = Path(run.status["sweep"]), run.folder.parent.parent
@@ -32,7 +32,7 @@ def sweep_of(run: Run) -> Path | None:
 
 
 def open_run(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
-    """Return the MLflow run of a sweep, made by whichever job comes first; call it under the store's lock."""
+    """Return the MLflow run of a sweep, made by the first job; call it under the store's lock."""
     from mlflow.entities import Param
 
     record = read_json(sweep / "sweep.json")
@@ -48,7 +48,7 @@ def open_run(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str
         KEY: key,
     }
     name, start = f"sweep {sweep.name}", int(record["started"] * 1000)
-    # one that was killed before it could write the run's id down has left the run
+    # a job that was killed before it recorded the run's id has left the run
     left = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
     if left:
         client.update_run(left[0].info.run_id, status="RUNNING")
@@ -70,8 +70,8 @@ def open_run(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str
 def close_run(sweep: Path, home: Path | None = None, uri: str | None = None) -> None:
     """End the MLflow run of a sweep that has ended, if it has one; Unpublished if that fails.
 
-    `home` is the output folder, if it may have been moved since. `uri` is the store with its password:
-    sweep.json does not know that.
+    `home` is the output folder, if it may have been moved. `uri` is the store's address with its password,
+    which sweep.json does not hold.
     """
     record = read_json(sweep / "sweep.json")
     if not record.get("parent_run_id") or record.get("closed"):
@@ -85,14 +85,14 @@ def close_run(sweep: Path, home: Path | None = None, uri: str | None = None) -> 
             status = "FAILED" if record["failed"] else "FINISHED"
             status = "KILLED" if record["status"] == "KILLED" else status
             client.set_terminated(record["parent_run_id"], status, end_time=end)
-    # as in `track.publish`
+    # as in `publish`
     except Exception as error:
         raise Unpublished(causes.of(error, tracker.uri)) from error
     write_json(sweep / "sweep.json", {**record, "closed": True})
 
 
 def attempt(sweep: Path, uri: str | None = None) -> None:
-    """Do `close_run`, but say in one line that it has failed."""
+    """Call `close_run`, and warn if it fails."""
     try:
         close_run(sweep, uri=uri)
     except Unpublished as error:

@@ -1,4 +1,4 @@
-"""Publish a run folder as one MLflow run, which is a view of it."""
+"""Publish a run folder as one MLflow run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 def attempt(folder: Path, tracker: Tracker) -> str | None:
-    """Do `publish`, but say in one line that it has failed and return None: the folder is the truth."""
+    """Call `publish`; if it fails, warn and return None: the run folder is complete without it."""
     try:
         return publish(folder, tracker)
     except Unpublished as error:
@@ -34,7 +34,7 @@ def attempt(folder: Path, tracker: Tracker) -> str | None:
 def publish(folder: Path, tracker: Tracker) -> str:
     """Make one MLflow run of a finished run folder and return its id; Unpublished if that fails.
 
-    Reads only the folder, so it can be repeated, and a second time finds the first one's run.
+    It reads only the folder, so it can be repeated: the second call returns the run of the first.
     """
     try:
         return _publish(load(folder), tracker)
@@ -45,19 +45,19 @@ def publish(folder: Path, tracker: Tracker) -> str:
 
 def _publish(run: Run, tracker: Tracker) -> str:
     key = run.status.get("key", run.folder.name)
-    # all of it under the lock: SQLite takes one writer at a time, and nobody else publishes this run
+    # all under the lock: SQLite takes one writer at a time, and no other process publishes this run
     with tracker.store() as (client, experiment):
         for old in client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'"):
             if old.info.status == "FINISHED":
                 return old.info.run_id
-            client.delete_run(old.info.run_id)  # somebody was killed while publishing it
+            client.delete_run(old.info.run_id)  # its publisher was killed
         tags = {"mlflow.source.name": "ntkrun", "mlflow.source.type": "LOCAL", KEY: key}
         tags["mlflow.user"] = run.status.get("user") or machine.user()
         if run.environment.get("git_revision"):
             tags["mlflow.source.git.commit"] = run.environment["git_revision"]
         if sweep := parent.sweep_of(run):
             tags["mlflow.parentRunId"] = parent.open_run(client, experiment, sweep, tracker)
-        # the run's own times, not those of publishing it
+        # times of the run, not of its publication
         started, ended = (int(run.status[k] * 1000) for k in ("started", "finished"))
         name = run.result["run_name"]
         made = client.create_run(experiment, run_name=name, start_time=started, tags=tags)
@@ -76,7 +76,7 @@ def _fill(client: Any, run_id: str, run: Run, now: int) -> None:
         for step, (lam, value) in enumerate(zip(path["relative_lambda"], path["valid_scores"], strict=True)):
             scores += [Metric(metric, value, now, step), Metric("path/relative_lambda", lam, now, step)]
     params = [Param(k, str(v)[:6000]) for k, v in parameters(run.config).items()]
-    # the folder may have been moved since it wrote its own name down
+    # the folder may have been moved since it recorded its name
     texts = [RunTag(k, v) for k, v in {**result, "run_folder": str(run.folder)}.items() if isinstance(v, str)]
     client.log_batch(run_id, metrics=scores, params=params, tags=texts)
     data = Dataset(

@@ -1,4 +1,4 @@
-"""What MLflow loads a run's model with: `mlflow.pyfunc.load_model` and `mlflow models serve` call this."""
+"""Load a run's model for `mlflow.pyfunc.load_model` and `mlflow models serve`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ntkrun.model import Model
 
 
 class Served:
-    """A model behind MLflow's predict: labels or targets, with output="values" the numbers behind them."""
+    """Model behind MLflow's predict: labels or targets, with output="values" the numbers behind them."""
 
     def __init__(self, model: Model):
         self.model = model
@@ -21,7 +21,7 @@ class Served:
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> np.ndarray:
         """Return labels or targets (n,) of raw inputs (n, ...), or values (n, k).
 
-        Raises MlflowException for inputs that do not fit: a server answers it with 400 and the reason.
+        Raises MlflowException for inputs that do not fit; a server then answers 400 with the reason.
         """
         output = (params or {}).get("output", "label")
         if output not in ("label", "values"):

@@ -1,4 +1,4 @@
-"""The MLflow store that runs are published in."""
+"""Find and open the MLflow store that runs are published in."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ntkrun.tracking.database import ARTIFACTS, HOME
 
 @dataclass(frozen=True)
 class Tracker:
-    """Where runs are shown: an MLflow store, an experiment in it, and a folder for artifacts."""
+    """MLflow store, an experiment in it, and a folder for artifacts."""
 
     uri: str
     experiment: str
@@ -29,7 +29,7 @@ class Tracker:
 
     @staticmethod
     def of(config: dict[str, Any], output_dir: Path) -> Tracker:
-        """Return the tracker that a configuration names, else the one of MLflow's variables, else ours."""
+        """Return the tracker of a configuration, else of MLflow's environment variables, else our own."""
         section = config.get("tracking") or {}
         around = os.environ.get("MLFLOW_TRACKING_URI")
         uri = with_password(section.get("uri") or around or sqlite_url(output_dir / "mlflow.db"))
@@ -39,7 +39,7 @@ class Tracker:
         return Tracker(str(uri), str(name), output_dir / ARTIFACTS)
 
     def record(self) -> dict[str, Any]:
-        """Return what a run writes down: no address for the store in its own folder, which may move."""
+        """Return the fields of a run's record; the store in the output folder, which may move, has no uri."""
         file = self.file
         if file:
             ours = file == self.artifacts.parent / "mlflow.db"
@@ -48,7 +48,7 @@ class Tracker:
 
     @property
     def file(self) -> Path | None:
-        """The SQLite file; None for a server, another database, and a database in memory."""
+        """SQLite file; None for a server, another database, and a database in memory."""
         file = sqlite_file(self.uri)
         return file and file.absolute()
 
@@ -56,13 +56,13 @@ class Tracker:
     def store(self) -> Iterator[tuple[Any, str]]:
         """Yield a client and the experiment's id under a lock; Unpublished if the store cannot be used."""
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-        # a dead server is given seconds, not the client's four minutes: the folder can be published later
+        # wait seconds for a dead server, not the client's four minutes: the folder can be published later
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         logging.getLogger("alembic").setLevel(logging.WARNING)
         from mlflow.tracking import MlflowClient
 
-        # what they have to say of a broken store comes to us as an exception
+        # a broken store also raises an exception
         for name in ("mlflow", "sqlalchemy"):
             logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         home, file = self.artifacts.parent, self.file
@@ -84,7 +84,7 @@ class Tracker:
             if found:
                 yield client, found.experiment_id
                 return
-            # a server keeps artifacts where it and its readers see them
+            # a server chooses a place for artifacts that its readers can see
             remote = self.uri.startswith(("http:", "https:"))
             location = None if remote else (self.artifacts / folder_name(self.experiment)).as_uri()
             tags = {HOME: str(home)} if at_home else None
@@ -92,7 +92,7 @@ class Tracker:
 
 
 def with_password(uri: str, *known: str | None) -> str:
-    """Return the address with its password, if it is known: records do not keep it."""
+    """Return the address with its password, if that is known: records do not keep it."""
     for full in (*known, os.environ.get("MLFLOW_TRACKING_URI")):
         if full and redacted(full) == uri:
             return full
@@ -100,13 +100,13 @@ def with_password(uri: str, *known: str | None) -> str:
 
 
 def relocated(uri: str | None, before: Path, now: Path) -> str | None:
-    """Return the address of a store, in `now` if it was a SQLite file in the folder `before`."""
+    """Return the address of a store; a SQLite file in `before` is now in `now`."""
     file = sqlite_file(uri) if uri else None
     return sqlite_url(now / file.relative_to(before)) if file and file.is_relative_to(before) else uri
 
 
 def folder_name(experiment: str) -> str:
-    """Return a folder for an experiment's artifacts that lies where it should, whatever the name."""
+    """Return a folder name for an experiment's artifacts that cannot lead to another place."""
     if experiment == Path(experiment).name and experiment != "..":
         return experiment
     return urllib.parse.quote(experiment, safe="").replace(".", "%2E")

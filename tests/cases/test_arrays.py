@@ -199,7 +199,7 @@ CASES = [
         NPZ,
         before=arrays(each("y", lambda y: y.astype("u8") << 63)),
         code=3,
-        says=("labels of all of 0..", "(1 is absent)"),
+        says=("labels with all of 0..", "(1 is absent)"),
     ),
     *(
         Case(

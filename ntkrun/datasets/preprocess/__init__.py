@@ -1,4 +1,4 @@
-"""Preprocessing of inputs, fitted on training rows alone: one file per way."""
+"""Preprocessing of inputs, fitted on training rows alone: one file per kind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every preprocessing has in common."""
+"""Base class and helpers of preprocessing."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 BATCH = 1024
-# a row whose spread is below this share of its norm holds nothing but rounding
+# the spread of a row below this share of its norm is rounding
 BLANK = 1e-12
 
 
 class Preprocess(ABC):
-    """A map of inputs that is fitted to training rows, batch by batch.
+    """Map of inputs, fitted to training rows batch by batch.
 
     Parameters
     ----------
@@ -32,25 +32,25 @@ class Preprocess(ABC):
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
-        """Return inputs x (n, ...) as methods take them, of the same shape."""
+        """Return x (n, ...) preprocessed, of the same shape."""
 
     @abstractmethod
     def arrays(self) -> list[np.ndarray]:
-        """Return the two fitted arrays: they enter the hash of the data and the saved model."""
+        """Return the two fitted arrays, which enter the data hash and the saved model."""
 
     @classmethod
     @abstractmethod
     def restore(cls, arrays: list[np.ndarray]) -> Preprocess:
-        """Return the object that has these `arrays`."""
+        """Return the object with these `arrays`."""
 
 
 def prepared(x: np.ndarray, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """Return raw rows x (n, ...) as methods take them."""
+    """Return raw rows x (n, ...) preprocessed, as a tensor."""
     return preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
 
 
 def equal_contrast(z: Tensor) -> Tensor:
-    """Return rows z (n, d) with mean zero and unit norm each; a row that is blank becomes zero."""
+    """Return rows z (n, d), each with mean zero and unit norm; blank rows become zero."""
     before = torch.linalg.vector_norm(z, dim=1, keepdim=True)
     z = z - z.mean(1, keepdim=True)
     norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)

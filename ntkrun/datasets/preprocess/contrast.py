@@ -11,8 +11,8 @@ from ntkrun.datasets.preprocess.standardize import Standardize
 class Contrast(Standardize):
     """Standardise, then bring each input to mean zero and unit variance over all its entries.
 
-    Coates, Lee & Ng 2011. Brightness and contrast of an image no longer count. The neural tangent kernel is
-    homogeneous, so images of high contrast would weigh more otherwise.
+    Coates, Lee & Ng 2011. The neural tangent kernel is homogeneous, so images of high contrast would weigh
+    more otherwise.
     """
 
     name = "contrast"

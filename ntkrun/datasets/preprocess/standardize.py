@@ -1,4 +1,4 @@
-"""Zero mean and unit variance."""
+"""Standardisation of inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ntkrun.datasets.preprocess.base import Preprocess, batches
 
 
 class Standardize(Preprocess):
-    """Zero mean and unit variance for each channel (images) or column (rows).
+    """Bring each channel (images) or column (rows) to zero mean and unit variance.
 
     Attributes
     ----------
@@ -44,7 +44,7 @@ class Standardize(Preprocess):
 
     @classmethod
     def restore(cls, arrays: list[np.ndarray]) -> Standardize:
-        """Return the object that has these `arrays`."""
+        """Return the object with these `arrays`."""
         out = cls.__new__(cls)
         out.mean, out.std = arrays
         return out

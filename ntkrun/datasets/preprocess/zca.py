@@ -1,4 +1,4 @@
-"""Whitening that changes inputs least."""
+"""ZCA whitening of inputs."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from torch import Tensor
 from ntkrun.datasets.preprocess.base import Preprocess, batches, equal_contrast
 from ntkrun.maths.eigen import eigh
 
-# added before the inverse root, as a share of the mean eigenvalue: limits how much noise is amplified
+# added before the inverse root, as a share of the mean eigenvalue: limits the amplification of noise
 REGULARISER = 0.1
 
 
 class ZCA(Preprocess):
-    """(x - mean) (C + r I)^(-1/2), the whitening that stays closest to the inputs (Bell & Sejnowski 1997).
+    """Whiten inputs, changing them least: (x - mean) (C + r I)^(-1/2) (Bell & Sejnowski 1997).
 
-    C is the covariance of training rows and r is REGULARISER times its mean eigenvalue. Images are first
-    brought to mean zero and unit norm each, so contrast and brightness do not count.
+    C is the covariance of training rows and r is REGULARISER times its mean eigenvalue. Each image is first
+    brought to mean zero and unit norm, so contrast and brightness do not count.
 
     Attributes
     ----------
-    mean : ndarray (d,), matrix : ndarray (d, d)
-        float32; d is the number of entries of a row.
+    mean, matrix : ndarray (d,) and (d, d), float32
+        d is the number of entries of a row.
     """
 
     name = "zca"
@@ -61,7 +61,7 @@ class ZCA(Preprocess):
 
     @classmethod
     def restore(cls, arrays: list[np.ndarray]) -> ZCA:
-        """Return the object that has these `arrays`."""
+        """Return the object with these `arrays`."""
         out = cls.__new__(cls)
         out.mean, out.matrix = arrays
         return out
