@@ -91,12 +91,24 @@ CASES += [
         check=left_empty,
     )
     for step, says in (
-        ("lock", "lock a file"),
         ("fsync", "write a file"),
         ("rename", "write a file"),
         ("database", "use SQLite"),
     )
 ]
+
+
+CASES.append(
+    Case(
+        "16.9",
+        "`ntkrun doctor` on a share that knows no flock",
+        "a lock file stands for the lock, as in a run: nothing stands in the way",
+        "doctor outputs",
+        before=refuse("lock"),
+        says=["nothing stands in the way"],
+        check=left_empty,
+    )
+)
 
 
 @pytest.mark.parametrize("case", rows(CASES))
