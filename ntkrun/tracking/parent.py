@@ -10,6 +10,7 @@ from ntkrun import machine
 from ntkrun.log import redacted
 from ntkrun.store.atomic import write_json
 from ntkrun.store.runs import Run, as_key, read_json
+from ntkrun.store.sweep_folder import STATES
 from ntkrun.tracking import causes
 from ntkrun.tracking.causes import Unpublished
 from ntkrun.tracking.database import ARTIFACTS, KEY
@@ -79,7 +80,7 @@ def close_run(sweep: Path, home: Path | None = None, uri: str | None = None) -> 
     tracker = _tracker(record, home, uri)
     try:
         with tracker.store() as (client, _):
-            for state in ("ok", "skipped", "failed"):
+            for state in STATES:
                 client.log_metric(record["parent_run_id"], f"jobs/{state}", record[state])
             end = int(record["finished"] * 1000)
             status = "FAILED" if record["failed"] else "FINISHED"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ class Preprocess(ABC):
     """
 
     name: ClassVar[str]
+    fitted: ClassVar[tuple[str, str]]  # attributes, as a saved model has them
 
     @abstractmethod
     def __init__(self, x: np.ndarray, rows: np.ndarray): ...
@@ -34,14 +35,17 @@ class Preprocess(ABC):
     def __call__(self, x: Tensor) -> Tensor:
         """Return x (n, ...) preprocessed, of the same shape."""
 
-    @abstractmethod
     def arrays(self) -> list[np.ndarray]:
-        """Return the two fitted arrays, which enter the data hash and the saved model."""
+        """Return the fitted arrays: they enter the hash of the data and the saved model."""
+        return [getattr(self, key) for key in self.fitted]
 
     @classmethod
-    @abstractmethod
-    def restore(cls, arrays: list[np.ndarray]) -> Preprocess:
-        """Return the object with these `arrays`."""
+    def restore(cls, arrays: list[np.ndarray]) -> Self:
+        """Return the object that has these `arrays`."""
+        out = cls.__new__(cls)
+        for key, array in zip(cls.fitted, arrays, strict=True):
+            setattr(out, key, array)
+        return out
 
 
 def prepared(x: np.ndarray, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Tensor:

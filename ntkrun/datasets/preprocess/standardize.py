@@ -18,6 +18,7 @@ class Standardize(Preprocess):
     """
 
     name = "standardize"
+    fitted = ("mean", "std")
 
     def __init__(self, x: np.ndarray, rows: np.ndarray):
         axes = tuple(range(x.ndim - 1))
@@ -37,14 +38,3 @@ class Standardize(Preprocess):
         """Return x (n, ...) standardised, float64."""
         mean, std = (torch.from_numpy(a).to(x.device) for a in (self.mean, self.std))
         return (x.to(torch.float64) - mean) / std
-
-    def arrays(self) -> list[np.ndarray]:
-        """Return mean and std."""
-        return [self.mean, self.std]
-
-    @classmethod
-    def restore(cls, arrays: list[np.ndarray]) -> Standardize:
-        """Return the object with these `arrays`."""
-        out = cls.__new__(cls)
-        out.mean, out.std = arrays
-        return out

@@ -26,6 +26,7 @@ class ZCA(Preprocess):
     """
 
     name = "zca"
+    fitted = ("mean", "matrix")
 
     def __init__(self, x: np.ndarray, rows: np.ndarray):
         d = int(np.prod(x.shape[1:]))
@@ -54,14 +55,3 @@ class ZCA(Preprocess):
         """Return x (n, ...) whitened, float32."""
         mean, matrix = (torch.from_numpy(a).to(x.device) for a in (self.mean, self.matrix))
         return ((self._rows(x).to(torch.float32) - mean) @ matrix).reshape(x.shape)
-
-    def arrays(self) -> list[np.ndarray]:
-        """Return mean and matrix."""
-        return [self.mean, self.matrix]
-
-    @classmethod
-    def restore(cls, arrays: list[np.ndarray]) -> ZCA:
-        """Return the object with these `arrays`."""
-        out = cls.__new__(cls)
-        out.mean, out.matrix = arrays
-        return out
