@@ -163,7 +163,7 @@ class Pool(Executor):
                     name = tasks[number].name
                     if tries[number] > self.retries:
                         raise MachineError(
-                            f"{name} has lost its worker {self.retries + 1} times ({type(error).__name__}). "
+                            f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
                             "Check the memory of the workers, or set executor=serial."
                         ) from error
                     log.warning("%s has lost its worker and is retried", name)
