@@ -1,1 +1,1 @@
-"""How fast ntkrun is on this machine: a table and a picture each. `python -m benchmarks` runs all."""
+"""Benchmarks of ntkrun on this machine, each a table and a picture. `python -m benchmarks` runs all."""

@@ -17,7 +17,7 @@ NAMES = ("speed", "accuracy", "scaling", "exact", "ridge")
 
 
 def main(words: list[str]) -> int:
-    """Return the exit code."""
+    """Run the named benchmarks, or all of them, and return the exit code."""
     options = {"data_dir": ".", "out": "docs/benchmarks"}
     options |= dict(word.split("=", 1) for word in words if "=" in word)
     chosen = [word for word in words if "=" not in word] or list(NAMES)

@@ -1,4 +1,4 @@
-"""Kernel error on held-out CIFAR-10 images against milliseconds an image: the trade-off of each method."""
+"""Kernel error on held-out CIFAR-10 images against time per image, for each method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEEDS = 3
 
 
 def run(data_dir: str) -> Result:
-    """Compare Gram matrices with the exact CNTK of depth 3, as they are and after centring."""
+    """Compare Gram matrices with the exact CNTK of depth 3, with and without centring."""
     rows, curves = [], {}
     for preprocess in ("standardize", "zca"):
         x = images(data_dir, 512 + HELD_OUT, preprocess=preprocess)
@@ -53,9 +53,9 @@ def run(data_dir: str) -> Result:
     return Result(
         "Kernel error against time",
         f"Relative Frobenius error of the Gram matrix of {HELD_OUT} held-out images, mean of {SEEDS} seeds.",
-        ["method", "preprocess", "feature_dim", "size", "ms an image", "error", "error, centred"],
+        ["method", "preprocess", "feature_dim", "size", "ms per image", "error", "error, centred"],
         rows,
-        "ms an image",
+        "ms per image",
         "relative Frobenius error",
         curves,
     )

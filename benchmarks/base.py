@@ -1,4 +1,4 @@
-"""What a benchmark gives back, how it times, and how it is written down."""
+"""Timing, tables and pictures of the benchmarks."""
 
 from __future__ import annotations
 
@@ -35,25 +35,25 @@ class Result:
 
 
 def seconds(function: Callable[[], Any], trials: int = TRIALS) -> float:
-    """Return the best of a few trials after one to warm up."""
+    """Return the best time of a few trials, after one warm-up."""
     return min(best_time(function, trials))
 
 
 def gemm_rate(dtype: torch.dtype = torch.float32) -> float:
-    """Return the floating-point operations a second of a 16384 x 256 x 512 product: the roof."""
+    """Return the floating-point operations per second of a 16384 x 256 x 512 product, the reference rate."""
     a, b = torch.randn(16384, 256, dtype=dtype), torch.randn(256, 512, dtype=dtype)
     return 2 * 16384 * 256 * 512 / seconds(lambda: a @ b)
 
 
 def operations(function: Callable[[], Any]) -> int:
-    """Return the floating-point operations of matrix products and convolutions in a call."""
+    """Count the floating-point operations of matrix products and convolutions in a call."""
     with FlopCounterMode(display=False) as counter:
         function()
     return int(counter.get_total_flops())
 
 
 def images(data_dir: str, count: int, side: int = 32, preprocess: str = "standardize") -> Tensor:
-    """Return CIFAR-10 training images (count, side, side, 3), float32, resized where asked."""
+    """Return CIFAR-10 training images (count, side, side, 3), float32, resized if `side` is not 32."""
     from ntkrun.datasets.cifar10 import Cifar10
     from ntkrun.studies.theorem_4 import resized
 
@@ -64,14 +64,14 @@ def images(data_dir: str, count: int, side: int = 32, preprocess: str = "standar
 
 
 def show(value: Any) -> str:
-    """Return a number with three digits that count."""
+    """Format a float with three significant digits, other values as they are."""
     if not isinstance(value, float):
         return str(value)
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
 
 
 def markdown(result: Result) -> str:
-    """Return the table."""
+    """Format the result as a markdown table."""
     lines = [f"# {result.title}", "", result.note, "", "| " + " | ".join(result.header) + " |"]
     lines.append("|" + "---|" * len(result.header))
     lines += ["| " + " | ".join(show(v) for v in row) + " |" for row in result.rows]
@@ -79,7 +79,7 @@ def markdown(result: Result) -> str:
 
 
 def draw(result: Result, path: Path) -> None:
-    """Write the picture."""
+    """Draw the curves and write the picture to `path`."""
     plt = pyplot()
 
     figure, axes = plt.subplots(figsize=(7, 4.4), dpi=120)
@@ -96,7 +96,7 @@ def draw(result: Result, path: Path) -> None:
 
 
 def machine_line() -> str:
-    """Return what the numbers were measured on."""
+    """Describe the machine, its packages and its rate of matrix products."""
     about = machine.describe()
     versions = ", ".join(f"{k} {about['packages'][k]}" for k in ("torch", "numba", "numpy"))
     rates = " and ".join(f"{gemm_rate(t) / 1e9:.0f}" for t in (torch.float32, torch.float64))

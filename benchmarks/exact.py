@@ -1,4 +1,4 @@
-"""Pairs of images a second of the exact CNTK."""
+"""Time per pair of images of the exact CNTK."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ntkrun.maths.network.exact.cntk import CNTK
 
 
 def run(data_dir: str) -> Result:
-    """Time symmetric blocks for image sides 8, 16, 32, depths 2, 3, 5, both precisions."""
+    """Time symmetric blocks for image sides 8, 16, 32, depths 2, 3, 5 and both precisions."""
     rows, curves = [], {}
     for side, count in ((8, 96), (16, 32), (32, 16)):
         x = images(data_dir, count, side)
@@ -20,10 +20,10 @@ def run(data_dir: str) -> Result:
                 curves.setdefault(f"depth {depth}, {dtype}", []).append((side * side, 1e3 * spent))
     return Result(
         "The exact CNTK, global average pooling",
-        "Every pair of positions enters: time grows with the square of the pixels.",
-        ["images", "dtype", "depth", "ms a pair", "pairs/s"],
+        "Every pair of positions counts, so time grows with the square of the number of pixels.",
+        ["images", "dtype", "depth", "ms per pair", "pairs/s"],
         rows,
         "pixels",
-        "ms a pair",
+        "ms per pair",
         curves,
     )

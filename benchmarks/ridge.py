@@ -1,4 +1,4 @@
-"""Normal equations and their solution by number of columns: time, rate and memory."""
+"""Time, rate and memory of normal equations and their solution, by number of columns."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DIMS = (1024, 2048, 4096, 8192, 16384)
 
 
 def run(data_dir: str) -> Result:
-    """Add rows, then solve for one lambda and ten targets, float64."""
+    """Add rows, then solve for one lambda and ten targets, in float64."""
     roof = gemm_rate(torch.float64)
     rows, curves = [], {}
     for m in DIMS:
@@ -32,9 +32,9 @@ def run(data_dir: str) -> Result:
         curves.setdefault("one lambda", []).append((m, solve))
     return Result(
         "Ridge regression",
-        "Seconds to add 50,000 rows (scaled from 2,048) and to solve for one lambda, float64; the largest "
-        "products beat the yardstick, which is small.",
-        ["feature_dim", "s for 50,000 rows", "% of product rate", "s a lambda", "% of product rate", "MiB"],
+        "Seconds to add 50,000 rows (scaled from 2,048) and to solve for one lambda, in float64. The "
+        "largest products are faster than the reference product, which is small.",
+        ["feature_dim", "s for 50,000 rows", "% of product rate", "s per lambda", "% of product rate", "MiB"],
         rows,
         "feature_dim",
         "seconds",

@@ -1,4 +1,4 @@
-"""Time an image against pixels, depth, degree and feature_dim, each with the others fixed."""
+"""Time per image against pixels, depth, degree and feature_dim, varied one at a time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.studies.theorem_4 import resized
 
-# a small sample fits fast; the time an image does not depend on it
+# a small sample is fitted fast and does not change the time per image
 MAKE = {
     "cntk_sketch": CNTKSketch,
     "cntk_nystrom": partial(CNTKNystrom, sample_images=64, candidates=1024),
@@ -19,7 +19,7 @@ MAKE = {
 
 
 def run(data_dir: str) -> Result:
-    """Vary one thing at a time around feature_dim 4096, depth 3, degree 2, 32 x 32 pixels."""
+    """Vary one size at a time, from feature_dim 4096, depth 3, degree 2 and 32 x 32 pixels."""
     x = images(data_dir, 128)
     rows, curves = [], {}
 
@@ -42,9 +42,9 @@ def run(data_dir: str) -> Result:
         measure(name, "feature_dim", [1024, 2048, 4096, 8192], lambda v, make=make: make(v))
     measure("cntk_sketch", "degree", [2, 3, 4, 8], lambda v: CNTKSketch(4096, degree=v))
     return Result(
-        "Time an image against what it depends on",
-        "Slopes are of log time against log size; inner dimensions grow with feature_dim.",
-        ["method", "against", "values", "ms an image", "slope"],
+        "Time per image by pixels, depth, degree and feature_dim",
+        "The slope is that of log time against log size; inner dimensions grow with feature_dim.",
+        ["method", "against", "values", "ms per image", "slope"],
         rows,
         "size, relative to the smallest",
         "time, relative to the smallest",

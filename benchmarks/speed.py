@@ -1,4 +1,4 @@
-"""Milliseconds an image by method and feature_dim, and the share of the machine's matrix-product rate."""
+"""Time per image by method and feature_dim, and the share of the machine's matrix-product rate."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIMS = (1024, 4096, 8192, 16384)
 
 
 def run(data_dir: str) -> Result:
-    """Time all methods on 32 x 32 x 3 images; grad_rf needs room for a whole network."""
+    """Time all methods on 32 x 32 x 3 images. grad_rf starts at 4096 columns, enough for a whole network."""
     x, roof = images(data_dir, 512), gemm_rate()
     rows, curves = [], {}
     for name, options in CHOSEN:
@@ -34,11 +34,11 @@ def run(data_dir: str) -> Result:
             rows.append([label, dim, 1e3 * spent, 1 / spent, work / 1e6, 100 * work / spent / roof])
             curves.setdefault(label, []).append((dim, 1e3 * spent))
     return Result(
-        "Images a second",
-        "Operations are those of products and convolutions; the rate is that of a float32 product.",
-        ["method", "feature_dim", "ms an image", "images/s", "MFLOP an image", "% of product rate"],
+        "Images per second",
+        "Operations count products and convolutions; the rate is that of a float32 product.",
+        ["method", "feature_dim", "ms per image", "images/s", "MFLOP per image", "% of product rate"],
         rows,
         "feature_dim",
-        "ms an image",
+        "ms per image",
         curves,
     )

@@ -121,7 +121,7 @@ def test_what_is_wrong_is_said():
         NTKRidgeClassifier(lambda_min=1, lambda_max=0.1).fit(x, y)
     with pytest.raises(ConfigError, match="classes of NTKRidgeClassifier must be given in the first call"):
         NTKRidgeClassifier().partial_fit(x, y)
-    with pytest.raises(DataError, match="labels that `classes` names"):
+    with pytest.raises(DataError, match="labels in `classes`"):
         NTKRidgeClassifier().partial_fit(x, y, classes=[0, 1])
     names = NTKSketch(32).fit(x).get_feature_names_out()
     assert (names[0], len(names)) == ("ntksketch0", 32)

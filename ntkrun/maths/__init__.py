@@ -1,1 +1,1 @@
-"""The mathematics: imports torch, numpy, scipy, numba and scikit-learn base classes only."""
+"""Kernels, features and ridge regression; imports only torch, numpy, scipy, numba and scikit-learn bases."""

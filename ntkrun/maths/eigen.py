@@ -1,4 +1,4 @@
-"""Eigenvalues of symmetric matrices, also where a library's fastest algorithm gives up."""
+"""Eigenvalues of symmetric matrices, with a fallback if the fastest algorithm fails."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 def eigh(a: Tensor) -> tuple[Tensor, Tensor]:
     """Return ascending eigenvalues (m,) and eigenvectors (m, m), in columns, of symmetric a (m, m).
 
-    torch's divide and conquer (LAPACK syevd) did not converge on finite matrices with a large null space (MKL
-    2024.2, AVX-512, two threads: the sums over neighbours that are always zero); LAPACK's relatively robust
+    torch's divide and conquer (LAPACK syevd) did not converge on finite matrices with a large null space from
+    sums over neighbours that are always zero (MKL 2024.2, AVX-512, two threads). LAPACK's relatively robust
     representations do.
     """
     try:

@@ -1,4 +1,4 @@
-"""Where the channels of an image stand: last, as in all of this package, or first, as in torch."""
+"""Axis order of images: channels last, as in this package, or first, as in torch."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ CHANNELS = (1, 3, 4)  # grey, colour, colour with transparency
 def image_shape(
     shape: Sequence[int], layout: str | None, owner: str, parameter: str, key: str = "layout"
 ) -> tuple[int, int, int]:
-    """Return (H, W, C) of images whose rows are shaped `shape`: (H, W) for grey ones, else three numbers.
+    """Return (H, W, C) for images whose rows have shape `shape`: (H, W) if grey, else three numbers.
+
+    Raises DataError for any other shape, and for an ambiguous one.
 
     Parameters
     ----------
     layout : {"channels_last", "channels_first"} or None
-        None takes the channels to be last, and refuses a shape that looks as if they were first: a colour
-        image read as three rows of pixels would give a plausible number that is wrong.
+        None reads channels last, and rejects a shape that looks channels-first: a colour image read as three
+        rows of pixels would give a plausible but wrong number.
     owner, parameter, key : str
-        For the message: whose `parameter` has the shape, and what to type, "dataset.layout".
-
-    Raises DataError for any other shape, and for one that may be meant either way.
+        For the message: the class, its parameter that has the shape, and the key to type, such as
+        "dataset.layout".
     """
     found = tuple(int(n) for n in shape)
     if len(found) == 2:
         return (*found, 1)
     if len(found) != 3 or min(found) < 1:
-        remedy = "Use an image data set, or image_shape."
+        remedy = "Use an image data set or set image_shape."
         raise DataError(must_be(parameter, owner, "images (n, H, W, C)", f"rows of shape {found}", remedy))
     if layout == "channels_first":
         return (found[1], found[2], found[0])
@@ -44,19 +45,22 @@ def image_shape(
 
 
 def channels_seem_first(shape: Sequence[int]) -> bool:
-    """Return whether three numbers may well be (C, H, W)."""
+    """Return whether three numbers look like (C, H, W)."""
     return shape[0] in CHANNELS and shape[2] not in CHANNELS
 
 
 def both_ways(number: int, key: str) -> str:
-    """Return what to type if `number` is that of channels, and if not; `layout` alone is typed in Python."""
+    """Return what to type if `number` counts channels, and if it is the height.
+
+    The key "layout" is typed in Python, so its value is quoted.
+    """
     quote = "'" if key == "layout" else ""
     first, last = (f"{key}={quote}{layout}{quote}" for layout in ("channels_first", "channels_last"))
     return f"If {number} is the number of channels: {first}. If it is the height: {last}."
 
 
 def channels_last(x: Any, layout: str | None) -> Any:
-    """Return images x, array or tensor, as (n, H, W, C): a view. Their shape has passed `image_shape`."""
+    """Return images x, array or tensor, as a view (n, H, W, C). Their shape has passed `image_shape`."""
     if x.ndim == 3:
         return x[..., None]
     if layout != "channels_first":

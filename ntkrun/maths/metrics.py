@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def targets(y: Tensor, classes: int | None) -> Tensor:
-    """Return what ridge regression fits, float64: one-hot minus 1/k, or y as a column (classes None)."""
+    """Return the targets of ridge regression, float64: one-hot minus 1/k, or y as a column (classes None)."""
     if classes is None:
         return y.to(torch.float64).reshape(len(y), -1)
     return torch.nn.functional.one_hot(y.long(), classes).to(torch.float64) - 1 / classes

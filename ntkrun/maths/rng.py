@@ -1,8 +1,7 @@
 """Named random streams: the same name and seed give the same numbers on every device.
 
-A stream is a path of names. Its generator is seeded with a hash of that path, so adding a new
-consumer never shifts the numbers of an old one. Numbers are drawn on the CPU and then moved,
-which makes a run on a GPU use the very same sketches.
+A stream is a path of names. Its generator is seeded with a hash of that path, so a new consumer never shifts
+the numbers of an old one. Numbers are drawn on the CPU and then moved, so a GPU uses the same sketches.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ HIGHEST = 2**63 - 1
 
 
 def seed_problems(owner: str, value: Any) -> list[str]:
-    """Return a sentence unless `value` is what scikit-learn takes for `random_state`."""
+    """Check that `value` is an integer seed, None or a numpy RandomState."""
     if value is None or value is np.random or isinstance(value, np.random.RandomState):
         return []
     found = checks.integer(owner, "random_state (seed)", value, 0, HIGHEST)
@@ -33,7 +32,7 @@ def seed_problems(owner: str, value: Any) -> list[str]:
 
 
 def resolved(random_state: Any) -> int:
-    """Return an integer as it is; for None and a RandomState draw one, as scikit-learn does."""
+    """Return an integer seed unchanged; for None and a RandomState draw one, as scikit-learn does."""
     if isinstance(random_state, Integral):
         return int(random_state)
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
@@ -48,7 +47,7 @@ class Stream:
     seed : int
         Seed of the whole experiment.
     path : tuple of str
-        Names from the root to this stream; use `child` rather than passing it.
+        Names from the root to this stream; `child` appends one.
     """
 
     seed: int
@@ -59,7 +58,7 @@ class Stream:
         return Stream(self.seed, (*self.path, str(name)))
 
     def generator(self) -> torch.Generator:
-        """Return a fresh CPU generator; two calls give the same numbers."""
+        """Return a fresh CPU generator; every call gives the same numbers."""
         # repr keeps ("a", "b") and ("a/b",) apart.
         digest = hashlib.sha256(repr((int(self.seed), self.path)).encode()).digest()
         return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
@@ -84,8 +83,8 @@ class Stream:
     def orthonormal(self, rows: int, columns: int, dtype: torch.dtype = torch.float32) -> Tensor:
         """Return a random (rows, columns) matrix S with E<xS, yS> = <x, y>.
 
-        For rows <= columns its rows are orthonormal, so the map is an exact isometry; otherwise
-        its columns are orthogonal and scaled by sqrt(rows / columns).
+        For rows <= columns its rows are orthonormal, so the map is an isometry; otherwise its columns are
+        orthogonal and scaled by sqrt(rows / columns).
         """
         wide = max(rows, columns), min(rows, columns)
         q, r = torch.linalg.qr(self.gaussian(*wide, dtype=torch.float64))

@@ -1,6 +1,4 @@
-"""Gaussian weights reweighted by their squared length: the leverage-score proposal.
-
-See docs/math.md, section 4.
+"""Gaussian weights reweighted by squared length, the leverage-score proposal; see docs/math.md, section 4.
 
 The density is |w|^2 exp(-|w|^2 / 2) / (d (2 pi)^(d/2)); Zandieh et al. 2021, theorem 3. Its direction is
 uniform and |w|^2 follows chi^2 with d + 2 degrees of freedom.
@@ -26,9 +24,9 @@ def leverage_exact(count: int, dim: int, stream: Stream) -> Tensor:
 def leverage_gibbs(count: int, dim: int, stream: Stream, sweeps: int = 3) -> Tensor:
     """Return `count` samples (count, dim), float64, of a Gibbs chain started at standard normals.
 
-    The paper's sampler (its appendix on Gibbs sampling): coordinate by coordinate from the
-    conditional F(t) = Phi(t) - t phi(t) / (S + 1), S the sum of the other squares, inverted by bisection and
-    Newton. All chains advance together. Cost O(count dim sweeps).
+    The paper's sampler (its appendix on Gibbs sampling): coordinate by coordinate from the conditional F(t) =
+    Phi(t) - t phi(t) / (S + 1), where S is the sum of the other squares, inverted by bisection and Newton
+    steps. All chains advance together. Cost O(count dim sweeps).
     """
     w = stream.child("start").gaussian(count, dim, dtype=torch.float64)
     total = w.square().sum(1)

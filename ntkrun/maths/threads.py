@@ -1,4 +1,4 @@
-"""How many threads a small system is worth."""
+"""Number of threads for small systems."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from contextlib import contextmanager
 
 import torch
 
-# columns up to which a second thread brings nothing: measured, .07 s with one thread and .06 s with two
+# up to this many columns a second thread gains nothing: measured, .07 s with one thread and .06 s with two
 SMALL = 512
 
 
 @contextmanager
 def worth(columns: int) -> Iterator[None]:
-    """Let torch use one thread inside if a system has at most SMALL columns.
+    """Use one torch thread inside for a system of at most SMALL columns.
 
-    Its many short products cost more in waiting than in arithmetic as soon as another program wants the
-    cores: a thread that has lost its core keeps the others, and they spin. Measured for 512 columns on two
-    cores beside four busy loops: 1 to 4 s with two threads, .17 s with one.
+    If another program wants the cores, its many short products spend more time waiting than computing: a
+    thread that lost its core holds up the others, which spin. Measured for 512 columns on two cores beside
+    four busy loops: 1 to 4 s with two threads, .17 s with one.
     """
     threads = torch.get_num_threads()
     if columns > SMALL or threads == 1:

@@ -1,9 +1,7 @@
-"""Dual activations: what a non-linearity does to cosines, and to features in place.
+"""Dual activations of the ReLU and of a Gaussian; see docs/math.md, sections 2 and 8.
 
-See docs/math.md, sections 2, 8.
-
-For a homogeneous activation with dual f, units of squared norms N, N' and cosine c have the kernel
-sqrt(N N') f(c), and the derivative's kernel is f'(c).
+For a homogeneous activation with dual f, inputs with squared norms N, N' and cosine c have the kernel sqrt(N
+N') f(c), and the derivative's kernel is f'(c).
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from ntkrun.maths.dual.arccos import kappa0, kappa1
 
 
 class DualActivation(Protocol):
-    """A dual activation."""
+    """Interface of a dual activation f."""
 
     def first(self, cosine: Tensor) -> Tensor:
         """Return f(cosine)."""
@@ -28,7 +26,7 @@ class DualActivation(Protocol):
         """Return f'(cosine)."""
 
     def activate(self, u: Tensor, v: Tensor | None, inverse: Tensor, root: Tensor) -> None:
-        """u <- root f(u inverse) and v <- v f'(u inverse) + that, in place.
+        """Set u <- root f(u inverse) and v <- v f'(u inverse) + root f(u inverse), in place.
 
         u, v (n, h, w, r) contiguous; inverse, root (n, h, w).
         """
@@ -39,7 +37,7 @@ class DualActivation(Protocol):
 
 @dataclass(frozen=True)
 class ReluDual:
-    """The ReLU: f = kappa1, f' = kappa0 (Cho and Saul 2009). One compiled pass on a CPU."""
+    """The ReLU: f = kappa1, f' = kappa0 (Cho and Saul 2009), one compiled pass on a CPU."""
 
     def first(self, cosine: Tensor) -> Tensor:
         """Return kappa1."""
@@ -75,9 +73,9 @@ class ReluDual:
 
 @dataclass(frozen=True)
 class GaussDual:
-    """The homogeneous Gaussian dual f(c) = exp(s (c - 1)), f' = s f, of sharpness s (Han et al. 2022).
+    """The homogeneous Gaussian dual f(c) = exp(s (c - 1)), f' = s f, with sharpness s (Han et al. 2022).
 
-    The Gaussian kernel of the directions, times both norms; the sharper, the more local.
+    It is the Gaussian kernel of the directions times both norms; a larger s is more local.
     """
 
     sharpness: float
@@ -104,7 +102,7 @@ class GaussDual:
         return self._exponential(u, inverse).mul_(self.sharpness)
 
     def _exponential(self, u: Tensor, inverse: Tensor) -> Tensor:
-        # few passes: the exponent is s (cos - 1), and no cosine is above 1
+        # the exponent s (cos - 1) in few passes; no cosine is above 1
         return u.mul_(self.sharpness * inverse[..., None]).sub_(self.sharpness).clamp_(max=0).exp_()
 
 

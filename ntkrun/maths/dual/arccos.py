@@ -1,6 +1,4 @@
-"""Arc-cosine functions of the ReLU and their Maclaurin series.
-
-See docs/math.md, section 2.
+"""Arc-cosine functions of the ReLU and their Maclaurin series; see docs/math.md, section 2.
 
 For w ~ N(0, I) and unit vectors x, y with cosine a,
 
@@ -21,9 +19,9 @@ SNAP_ULPS = 8  # cosines this close to +-1 count as +-1
 
 
 def _cosine(a: Tensor) -> Tensor:
-    """Clamp to [-1, 1] and take what rounding keeps just below 1 for 1.
+    """Clamp to [-1, 1] and round values within SNAP_ULPS of +-1 to +-1.
 
-    arccos has an infinite slope there: one unit in the last place of float32 at 1 is 5e-4 in arccos.
+    The slope of arccos is infinite there: one unit in the last place of float32 at 1 is 5e-4 in arccos.
     """
     near = a.abs() > 1 - SNAP_ULPS * torch.finfo(a.dtype).eps
     return torch.where(near, a.sign(), a)

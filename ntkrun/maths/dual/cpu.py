@@ -1,4 +1,4 @@
-"""kappa0 and kappa1 of many rows on a CPU, fused with the steps around them (docs/math.md, section 7).
+"""Compiled kappa0 and kappa1 for rows on a CPU, fused with the adjacent steps (docs/math.md, section 7).
 
 torch's arccos alone makes several passes over memory; here a row stays in the first-level cache.
 """
@@ -34,14 +34,14 @@ def arcsin_coefficients() -> np.ndarray:
 
 
 def as_many_threads_as_torch() -> int:
-    """Let compiled loops run on as many threads as torch does, and return how many."""
+    """Let compiled loops use as many threads as torch, and return that number."""
     threads = max(1, min(torch.get_num_threads(), nb.config.NUMBA_NUM_THREADS))
     nb.set_num_threads(threads)
     return threads
 
 
 def compiled_settings(dtype: np.dtype) -> tuple[np.ndarray, np.floating, int]:
-    """Return arcsine coefficients, the cosine that counts as 1, and the threads, set to those of torch."""
+    """Return arcsine coefficients, the cosine that counts as 1, and the number of threads, set to torch's."""
     threads = as_many_threads_as_torch()
     snap = dtype.type(1 - SNAP_ULPS * np.finfo(dtype).eps)
     return arcsin_coefficients().astype(dtype), snap, threads
@@ -53,7 +53,7 @@ def _tail(poly, t):
 
 @nb.extending.overload(_tail, inline="always")
 def _tail_for_type(poly, t):
-    """Terms 6..13 of the arcsine, in float64 only."""
+    """Compile terms 6..13 of the arcsine for float64, and zero for float32."""
     if poly.dtype is nb.float32:
         return lambda poly, t: poly.dtype.type(0)
 
@@ -66,10 +66,10 @@ def _tail_for_type(poly, t):
 
 @nb.njit(fastmath=FAST)
 def activate(c, rx, ry, poly, snap, k0, k1, n):
-    """k0, k1 = kappa0, kappa1 of the correlations c rx ry.
+    """Set k0, k1 to kappa0, kappa1 of the correlations c rx ry.
 
-    arccos m is pi/2 - arcsin m below 1/2 and 2 arcsin sqrt((1-m)/2) above, so one short polynomial
-    serves both; float32 stops after six terms. Cosines above `snap` count as 1 (see `arccos`).
+    arccos m is pi/2 - arcsin m below 1/2 and 2 arcsin sqrt((1-m)/2) above, so one short polynomial serves
+    both; float32 stops after six terms. Cosines above `snap` count as 1 (see `arccos`).
     """
     half, one, four = c.dtype.type(0.5), c.dtype.type(1), c.dtype.type(4)
     inv_pi = c.dtype.type(1 / math.pi)
@@ -92,9 +92,9 @@ def activate(c, rx, ry, poly, snap, k0, k1, n):
 
 @nb.njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 def activate_rows(u, inverse, root, v, poly, snap, chunks):
-    """u <- root kappa1(u inverse) and v <- v kappa0(u inverse) + that, both in place.
+    """Set u <- root kappa1(u inverse) and v <- v kappa0(u inverse) + root kappa1(u inverse), in place.
 
-    u, v (p, r); inverse, root (p,); v may have no rows where there is no tangent part.
+    u, v (p, r); inverse, root (p,). v has no rows if there is no tangent part.
     """
     rows, width = u.shape
     tangent = v.shape[0] > 0
@@ -118,7 +118,7 @@ def activate_rows(u, inverse, root, v, poly, snap, chunks):
 
 @nb.njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 def derivative_rows(u, inverse, poly, snap, chunks):
-    """u <- kappa0(u inverse) in place; u (p, r), inverse (p,)."""
+    """Set u <- kappa0(u inverse) in place; u (p, r), inverse (p,)."""
     rows, width = u.shape
     for chunk in nb.prange(chunks):
         buffers = np.ones((3, width), u.dtype)

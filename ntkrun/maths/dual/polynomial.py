@@ -1,7 +1,4 @@
-"""Polynomials with non-negative coefficients that stand in for kappa0 and kappa1.
-
-See docs/math.md, section 5.
-"""
+"""Polynomials with non-negative coefficients for kappa0 and kappa1; see docs/math.md, section 5."""
 
 from __future__ import annotations
 
@@ -20,8 +17,8 @@ Activation = Callable[[Tensor], Tensor]
 def taylor(order: int, degree: int) -> np.ndarray:
     """Return the truncated Maclaurin coefficients of kappa_order with P(1) = 1, shape (degree+1,).
 
-    The tail beyond `degree` is folded into the highest coefficient that the series has, which
-    keeps the diagonal of the kernel exact.
+    The highest coefficient of the series takes the tail beyond `degree`, which keeps the kernel's diagonal
+    exact.
     """
     c = maclaurin(order, degree)
     c[np.flatnonzero(c)[-1]] += 1 - c.sum()
@@ -31,12 +28,12 @@ def taylor(order: int, degree: int) -> np.ndarray:
 def fit(function: Callable[[Tensor], Tensor], degree: int, low: float) -> np.ndarray:
     """Return c >= 0 with sum_l c_l a^l ~ function(a) on [low, 1] and equality at 1, shape (degree+1,).
 
-    Least squares over a uniform grid: the correlations a layer sees are spread, and 1 is held.
+    Least squares over a uniform grid, since the correlations in a layer are spread out.
     """
     grid = np.linspace(low, 1, 401)
     target = function(torch.from_numpy(grid)).numpy()
     powers = grid[:, None] ** np.arange(degree + 1)
-    # A heavy row makes the equality at 1; what remains of the misfit goes by rescaling.
+    # a heavy row holds the equality at 1; rescaling removes the rest of the misfit
     weight = 1e4
     c, _ = nnls(np.vstack([powers, weight * np.ones(degree + 1)]), np.append(target, weight * target[-1]))
     return c * (target[-1] / c.sum())
@@ -45,8 +42,8 @@ def fit(function: Callable[[Tensor], Tensor], degree: int, low: float) -> np.nda
 def fitted(order: int, degree: int, low: float = -1.0) -> np.ndarray:
     """Return non-negative coefficients fitted to kappa_order on [low, 1] with P(1) = 1, shape (degree+1,).
 
-    `low` is the smallest correlation that the layer sees: 0 after one ReLU layer, 1/pi after two. A fit on
-    that range is far better than one on [-1, 1].
+    `low` is the smallest correlation in the layer: 0 after one ReLU layer, 1/pi after two. A fit on that
+    range is far better than one on [-1, 1].
     """
     return fit(kappa1 if order == 1 else kappa0, degree, low)
 
@@ -72,7 +69,7 @@ def as_function(c: np.ndarray) -> Activation:
 
 
 def duals(kind: str, degree: int, depth: int) -> tuple[tuple[Activation, Activation], ...]:
-    """Return the polynomials (for kappa1, for kappa0) of each ReLU layer: the kernel a sketch estimates."""
+    """Return polynomials (for kappa1, for kappa0) per ReLU layer, which give the kernel a sketch estimates."""
     layers = range(1, depth + 1)
     return tuple(
         (as_function(coefficients(kind, 1, degree, h)), as_function(coefficients(kind, 0, degree, h)))
@@ -81,7 +78,7 @@ def duals(kind: str, degree: int, depth: int) -> tuple[tuple[Activation, Activat
 
 
 def smallest_correlation(depth: int) -> float:
-    """Return the smallest cosine that ReLU layer number `depth` (1 is the first) can see."""
+    """Return the smallest cosine that can reach ReLU layer number `depth` (from 1)."""
     low = torch.tensor(-1.0, dtype=torch.float64)
     for _ in range(depth - 1):
         low = kappa1(low)

@@ -1,4 +1,4 @@
-"""What ridge regression as a scikit-learn estimator keeps of its rows, and how it solves."""
+"""Base class of the ridge regression estimators."""
 
 from __future__ import annotations
 
@@ -21,37 +21,38 @@ from ntkrun.maths.ridge.path import grid, grid_problems
 from ntkrun.maths.rng import resolved, seed_problems
 from ntkrun.maths.threads import worth
 
-# rows that are added to the sums at a time
+# rows added to the sums at a time
 ROWS = 512
-# Rows that become features at a time, always as many: the rounding of a matrix product in single precision
-# depends on its number of rows, so a row alone would get another prediction than the same row among others.
+# Rows transformed at a time. The number is fixed, since the rounding of a float32 product depends on it:
+# a row alone would otherwise get another prediction than the same row in a batch.
 BLOCK = 64
-# directions of the features with less than this of the largest variance are rounding of the sums
+# feature directions with less than this share of the largest variance are rounding errors of the sums
 FLOOR = 1e-13
 
 
 class NTKRidge(BaseEstimator):
-    """Sums over rows kept for fitting and over rows held out to choose lambda; no features are kept.
+    """Base of the ridge estimators: keeps sums over rows for fitting and over held-out rows, but no features.
 
-    A row is held out where a hash of its inputs and of the seed is below `validation_fraction`. So equal
-    rows are on the same side, whatever their order and batches, and a row of weight two counts on its side
-    as the row given twice.
+    A row is held out to choose lambda if a hash of its inputs and the seed is below `validation_fraction`.
+    Equal rows are therefore on the same side in any order and batches, and weight two equals the row given
+    twice.
 
     Parameters
     ----------
     features : estimator, "passthrough" or None
-        Turns rows or images into features; it is cloned and fitted to the first rows, without their
-        weights. None takes NTKSketch with the same seed, "passthrough" takes rows as they are.
+        Turns rows or images into features. It is cloned and fitted to the first rows, without their weights.
+        None is NTKSketch with the same seed; "passthrough" uses the rows themselves.
     lambda_min, lambda_max : float
         Ends of the grid, relative to the mean squared norm of the centred features.
     lambda_count : int
+        Number of lambdas in the grid.
     validation_fraction : float
-        Share of the rows held out, by the least squared error over which lambda is chosen; the solution
-        then uses all rows. If either side is empty, the middle of the grid is taken.
+        Share of the rows held out to choose lambda by squared error; the solution then uses all rows. If
+        either side is empty, the middle of the grid is taken.
     alpha_per_target : bool
-        True gives each target, or class, a lambda of its own; False the one with the least error over all.
+        True chooses a lambda per target or class, False the one with the least error over all.
     random_state : int, None or RandomState
-        Of the held-out rows, and of the features for None.
+        Seed of the held-out rows, and of the features if `features` is None.
 
     Attributes
     ----------
@@ -61,7 +62,7 @@ class NTKRidge(BaseEstimator):
     coef_ : ndarray (targets, columns)
     intercept_ : ndarray (targets,)
     seed_ : int
-        random_state, or what it gave.
+        random_state, or the seed drawn from it.
     n_features_in_ : int
     """
 
@@ -94,7 +95,7 @@ class NTKRidge(BaseEstimator):
             raise ConfigError(" ".join(out))
 
     def _start(self, X: Any) -> None:
-        """Forget everything, and fit the features to X."""
+        """Reset everything and fit the features to X."""
         self._check()
         self.seed_ = resolved(self.random_state)
         features = NTKSketch(random_state=self.seed_) if self.features is None else self.features
@@ -103,7 +104,7 @@ class NTKRidge(BaseEstimator):
             self.features_.fit(X)
         self._kept, self._held = NormalEquations(), NormalEquations()
         self._fit: Linear | None = None
-        self._tuned: Linear | None = None  # to the kept rows, with the lambda that is best
+        self._tuned: Linear | None = None  # fit to the kept rows with the best lambda
 
     def _add(self, X: Any, y: Tensor, weight: Tensor | None) -> None:
         """Add rows X with targets y (n, k) and weights (n,)."""
@@ -121,12 +122,12 @@ class NTKRidge(BaseEstimator):
         self._fit = None
 
     def _remember(self, z: Tensor, y: Tensor, weight: Tensor | None, draw: Tensor) -> None:
-        """Keep what a subclass needs of held-out rows beyond their sums."""
+        """Store what a subclass needs of held-out rows besides their sums."""
 
     def _transformed(self, X: Any) -> tuple[Tensor, Tensor]:
         """Return features (n, m) of rows X, and their draws (n,) on the same device."""
         size = getattr(self.features_, "batch_rows", BLOCK)
-        size = min(BLOCK, 1 << (size.bit_length() - 1))  # a divisor of what the method does at once
+        size = min(BLOCK, 1 << (size.bit_length() - 1))  # a power of two within the method's own batch
         features, drawn = [], []
         for start in range(0, X.shape[0], size):
             rows = X[start : start + size]
@@ -149,7 +150,7 @@ class NTKRidge(BaseEstimator):
         lambdas = grid(self.lambda_min, self.lambda_max, self.lambda_count)
         best, self._tuned = [len(lambdas) // 2], None
         if self._kept.n and self._held.n:
-            # a relative lambda is turned into an absolute one by the sums it is used with
+            # relative lambdas become absolute by the sums that are solved
             fits = list(self._kept.path(lambdas, FLOOR))
             if self.alpha_per_target:
                 best = torch.stack([self._held.mse_per_target(fit) for fit in fits]).argmin(0).tolist()
@@ -166,7 +167,7 @@ class NTKRidge(BaseEstimator):
 
     @property
     def lambda_(self) -> Any:
-        """Ridge parameter, or those of all targets."""
+        """Ridge parameter, or one per target."""
         self._solved()
         return self._lambda if self.alpha_per_target else float(self._lambda[0])
 
@@ -185,7 +186,7 @@ class NTKRidge(BaseEstimator):
         return self._solution()
 
     def _input(self, X: Any, reset: bool, **more: Any) -> Any:
-        """Check X as scikit-learn does; images and tensors pass with their shape."""
+        """Check X as scikit-learn does, keeping the shape of images; tensors pass unchecked."""
         if isinstance(X, Tensor):
             return X
         sparse = "csr" if get_tags(self).input_tags.sparse else False
@@ -210,9 +211,9 @@ class NTKRidge(BaseEstimator):
 
 
 def sample_weights(owner: str, weight: Any, n: int) -> Tensor | None:
-    """Return weights of n rows, (n,) float64; None as it is.
+    """Return the weights of n rows, (n,) float64, or None for None.
 
-    Raises DataError unless they are finite, none is negative, and at least one is positive.
+    Raises DataError unless all are finite and at least 0, and one is positive.
     """
     if weight is None:
         return None
@@ -223,11 +224,11 @@ def sample_weights(owner: str, weight: Any, n: int) -> Tensor | None:
         weight = weight.expand(n)
     name = "sample_weight"
     if weight.shape != (n,):
-        raise DataError(must_be(name, owner, f"a number for each of {n} rows", tuple(weight.shape)))
+        raise DataError(must_be(name, owner, f"one number per row, {n} in all", tuple(weight.shape)))
     if not torch.isfinite(weight).all() or (weight < 0).any():
         raise DataError(must_be(name, owner, "finite and at least 0", float(weight.min())))
     if not (weight > 0).any():
-        raise DataError(must_be(name, owner, "positive for some row", "a weight of zero for each"))
+        raise DataError(must_be(name, owner, "positive for at least one row", "only zeros"))
     return weight
 
 
@@ -235,12 +236,12 @@ def _tensor(x: Any) -> Tensor:
     if sp.issparse(x):
         x = x.toarray()
     if isinstance(x, np.ndarray):
-        x = np.require(x, requirements="W")  # torch warns of arrays that may not be written to
+        x = np.require(x, requirements="W")  # torch warns about read-only arrays
     return torch.as_tensor(x)
 
 
 def _joined(fits: list[Linear]) -> Linear:
-    """Return the one fit there is, or that which takes target i from fit i."""
+    """Return the only fit, or one that takes target i from fit i."""
     if len(fits) == 1:
         return fits[0]
     weight = torch.stack([fit.weight[:, i] for i, fit in enumerate(fits)], 1)

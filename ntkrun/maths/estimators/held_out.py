@@ -1,4 +1,4 @@
-"""Rows that an estimator holds out: which ones, and what they tell of its probabilities."""
+"""Choice of held-out rows, and the temperature of class probabilities fitted to them."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from torch import Tensor
 from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.rng import Stream
 
-# held-out rows that are kept to fit the temperature: enough for two digits of it
+# held-out rows kept to fit the temperature, enough for two digits
 LIMIT = 2048
 BETAS = (1e-3, 1e6)
 
 
 def draws(x: Tensor, seed: int) -> Tensor:
-    """Return a number in [0, 1) for each row of x (n, ...), float64: a hash of the row and the seed.
+    """Return a number in [0, 1) per row of x (n, ...), float64: a hash of the row and the seed.
 
-    Equal rows get the same number, wherever they stand. A weight of two is thus the same as the row given
-    twice, and no copy of a row for fitting is held out. Multilinear hashing modulo 2^64 (Lemire and Kaser
-    2014).
+    Equal rows get equal numbers wherever they are. Weight two thus equals the row given twice, and no copy of
+    a fitted row is held out. Multilinear hashing modulo 2^64 (Lemire and Kaser 2014).
     """
-    # single precision, so that a list or a frame in float32 counts as the same row; -0.0 + 0.0 is 0.0
+    # float32, so that a row is the same in either precision; -0.0 + 0.0 is 0.0
     bits = (x.to(torch.float32) + 0.0).flatten(1).contiguous().view(torch.int32).to(torch.int64)
     generator = Stream(seed).child("held_out").generator()
     factors = torch.randint(-(2**63), 2**63 - 1, (bits.shape[1] + 1,), generator=generator).to(bits.device)
@@ -32,7 +31,7 @@ def draws(x: Tensor, seed: int) -> Tensor:
 
 
 class Sample:
-    """At most LIMIT of the held-out rows, those with the smallest draws: batches and order do not matter."""
+    """The held-out rows with the smallest draws, at most LIMIT; batches and their order do not matter."""
 
     def __init__(self) -> None:
         self.n = 0
@@ -54,23 +53,24 @@ class Sample:
 
 
 def temperature(values: Tensor, index: Tensor, weight: Tensor) -> float:
-    """Return T for which softmax(values / T) fits the classes best, by maximum likelihood.
+    """Return the T for which softmax(values / T) fits the classes best, by maximum likelihood.
 
-    Each class is given one row more, as in Platt 1999, so that T > 0 where all rows are right.
+    Each class gets one extra row (Platt 1999), so that T > 0 even if all rows are right.
 
     Parameters
     ----------
     values : Tensor (n, k)
-        Predictions for rows that were not fitted to.
+        Predictions for rows that were not fitted.
     index : Tensor (n,), int64
-        Their classes.
+        Classes of the rows.
     weight : Tensor (n,)
+        Weights of the rows.
     """
     k, n = values.shape[1], float(weight.sum())
     aim = (n * values.gather(1, index[:, None])[:, 0] + values.sum(1)) / (n + k)
 
     def slope(log_beta: float) -> float:
-        # of the negative log likelihood: it rises with beta = 1 / T
+        # slope of the negative log likelihood, which increases with beta = 1 / T
         p = (math.exp(log_beta) * values).softmax(1)
         return float(weight @ ((p * values).sum(1) - aim)) / n
 

@@ -1,7 +1,7 @@
-"""Ridge regression on kernel features as scikit-learn estimators: in one go or batch by batch.
+"""Ridge regression on kernel features as scikit-learn estimators, in one go or batch by batch.
 
-`fit` and a sequence of `partial_fit` over the same rows give the same solution but for rounding, since both
-keep nothing but sums (docs/math.md, section 6), and the same rows are held out.
+`fit` and a sequence of `partial_fit` over the same rows hold out the same rows and give the same solution up
+to rounding, since both keep only sums (docs/math.md, section 6).
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
         """Fit to rows or images X (n, ...), targets y (n,) or (n, k) and weights (n,).
 
-        An integer weight is that many equal rows. Raises ConfigError for a bad parameter, DataError for bad
-        weights.
+        An integer weight counts as that many equal rows. Raises ConfigError for a bad parameter, DataError
+        for bad weights.
         """
         X, y, weight = self._all(X, y, sample_weight, reset=True)
         self._start(X)
@@ -43,7 +43,7 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
         return self
 
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
-        """Add a batch; the features are fitted to the first one. Solving waits until predict."""
+        """Add a batch; the first one also fits the features. The solution is computed on first use."""
         first = not hasattr(self, "features_")
         X, y, weight = self._all(X, y, sample_weight, reset=first)
         if first:
@@ -77,7 +77,7 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
 
 
 class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
-    """Classification by ridge regression on centred one-hot targets, the class with the largest value.
+    """Classification by ridge regression on centred one-hot targets; the class with the largest value wins.
 
     >>> make_pipeline(StandardScaler(), NTKRidgeClassifier()).fit(X, y).score(X_new, y_new)
 
@@ -86,16 +86,16 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     Parameters
     ----------
     class_weight : None, "balanced" or dict
-        Factor of the weights of a class's rows. "balanced" makes all classes weigh the same; it is not for
-        partial_fit.
+        Factor on the weights of a class's rows. "balanced" gives all classes the same total weight;
+        partial_fit does not accept it.
 
     Attributes
     ----------
     classes_ : ndarray (k,)
     temperature_ : float
-        Probabilities are the softmax of the values over it: the temperature that is most likely for held-out
-        rows under the fit to the other rows. If either side is empty it is 1/k: probabilities are then
-        1/k + values, to first order.
+        Probabilities are softmax(values / temperature_). It is the most likely one for held-out rows under
+        the fit to the other rows. If either side is empty it is 1/k: probabilities are then 1/k + values, to
+        first order.
     """
 
     def __init__(
@@ -124,8 +124,8 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeClassifier:
         """Fit to rows or images X (n, ...), labels y (n,) and weights (n,).
 
-        An integer weight is that many equal rows. Raises ConfigError for a bad parameter, DataError for bad
-        weights or a single class.
+        An integer weight counts as that many equal rows. Raises ConfigError for a bad parameter, DataError
+        for bad weights or a single class.
         """
         X, y, weight = self._all(X, y, sample_weight, reset=True)
         self.classes_ = unique_labels(y)
@@ -139,17 +139,17 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     def partial_fit(
         self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None
     ) -> NTKRidgeClassifier:
-        """Add a batch; `classes`, all labels there will be, is needed in the first call."""
+        """Add a batch. The first call needs `classes`, all labels that will occur."""
         me, first = type(self).__name__, not hasattr(self, "features_")
         if isinstance(self.class_weight, str):
-            remedy = "A batch does not know how often each class comes: give class_weight={class: weight}."
+            remedy = "Use class_weight={class: weight}, since a batch lacks the class counts."
             raise ConfigError(
                 must_be("class_weight", me, "None or a dict for partial_fit", self.class_weight, remedy)
             )
         X, y, weight = self._all(X, y, sample_weight, reset=first)
         if first:
             if classes is None:
-                raise ConfigError(must_be("classes", me, "given in the first call of partial_fit", None))
+                raise ConfigError(must_be("classes", me, "given in the first call to partial_fit", None))
             self.classes_ = unique_labels(np.asarray(classes))
             self._start(X)
         self._add(X, self._targets(y), self._weighted(y, weight))
@@ -203,7 +203,7 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
         return _rows(X, positive), y[positive.cpu().numpy()], weight[positive]
 
     def _weighted(self, y: np.ndarray, weight: Tensor | None) -> Tensor | None:
-        """Return the rows' weights, each times that of its class."""
+        """Return the row weights times the class weights."""
         if self.class_weight is None:
             return weight
         own = None if weight is None else weight.cpu().numpy()
@@ -222,7 +222,7 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
         index = index.clip(max=len(self.classes_) - 1)
         if (self.classes_[index] != y).any():
             unknown = np.setdiff1d(y, self.classes_)[:3].tolist()
-            raise DataError(must_be("y", type(self).__name__, "labels that `classes` names", unknown))
+            raise DataError(must_be("y", type(self).__name__, "labels in `classes`", unknown))
         return metrics.targets(torch.from_numpy(index), len(self.classes_))
 
 

@@ -1,4 +1,4 @@
-"""Gram matrices from a function that gives single kernel entries."""
+"""Gram matrices from a function for single kernel entries."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Pairs = Callable[[Tensor, Tensor, np.ndarray, np.ndarray], Tensor]
 
 
 def gram(pairs: Pairs, x: Tensor, y: Tensor | None) -> Tensor:
-    """Return the kernel (n, m) between x (n, ...) and y (m, ...); y None computes symmetric entries once."""
+    """Return the kernel (n, m) of x (n, ...), y (m, ...); y None computes symmetric entries once."""
     n = len(x)
     if y is not None:
         ix, iy = (i.reshape(-1) for i in np.indices((n, len(y))))

@@ -1,4 +1,4 @@
-"""Exact kernels of rows: the ReLU NTK, its polynomial twin and the Gaussian kernel.
+"""Exact kernels of rows: the ReLU NTK, its polynomial fit and the Gaussian kernel.
 
 See docs/math.md, section 2.
 """
@@ -18,7 +18,7 @@ Duals = tuple[tuple[Activation, Activation], ...]
 def ntk_of_cosine(a: Tensor, depth: int, duals: Duals | None = None) -> Tensor:
     """Return K_depth at cosines a: S_h = kappa1(S_{h-1}), K_h = K_{h-1} kappa0(S_{h-1}) + S_h.
 
-    Jacot et al. 2018; K_depth(1) = depth + 1. Other `duals` may stand in for (kappa1, kappa0) of each layer.
+    Jacot et al. 2018; K_depth(1) = depth + 1. `duals` replaces (kappa1, kappa0) of each layer.
     """
     s, k = a, a
     for first, second in duals or ((kappa1, kappa0),) * depth:
@@ -32,13 +32,13 @@ def ntk(x: Tensor, y: Tensor, depth: int, duals: Duals | None = None) -> Tensor:
     """Return the fully connected ReLU NTK (n, m) of rows x (n, d) and y (m, d), all layers trained."""
     nx, ny = x.norm(dim=1), y.norm(dim=1)
     scale = nx[:, None] * ny[None]
-    # normalised first, so that squares of tiny or huge rows neither vanish nor overflow
+    # normalised first, so that squares of tiny or huge rows neither underflow nor overflow
     cosine = unit(x) @ unit(y).T
     return scale * ntk_of_cosine(cosine.clamp(-1, 1), depth, duals)
 
 
 def unit(x: Tensor) -> Tensor:
-    """Return rows scaled to length 1; rows of zeros stay."""
+    """Return rows scaled to length 1; zero rows stay zero."""
     norm = x.norm(dim=-1, keepdim=True)
     return torch.where(norm > 0, x / norm, torch.zeros_like(x))
 
@@ -49,7 +49,7 @@ def rbf(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
 
 
 def median_distance(x: Tensor, rows: int = 1000) -> float:
-    """Return the median distance between different rows: the usual bandwidth of a Gaussian kernel."""
+    """Return the median distance between distinct rows, the usual bandwidth of a Gaussian kernel."""
     distances = torch.pdist(x[:rows].to(torch.float64))
     positive = distances[distances > 0]
     return float(positive.median()) if len(positive) else 1.0
@@ -58,6 +58,6 @@ def median_distance(x: Tensor, rows: int = 1000) -> float:
 def ntk_polynomial(depth: int, degree: int) -> np.ndarray:
     """Return non-negative coefficients (degree+1,) fitted to K_depth on [-1, 1], exact at 1.
 
-    The one-polynomial form of the NTK sketch: Zandieh et al. 2021 use it in their released code.
+    The one-polynomial NTK sketch uses them, as does the released code of Zandieh et al. 2021.
     """
     return fit(lambda a: ntk_of_cosine(a, depth), degree, -1.0)

@@ -1,4 +1,4 @@
-"""Methods: one file here and one yaml in conf/method per method."""
+"""Methods: one file here and one yaml in conf/method each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every method has in common: parameters, checks of inputs, and scikit-learn's three verbs."""
+"""Base class of all methods: parameters, checks of inputs, fit and transform."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ntkrun.maths.ridge.normal import KernelPredictor, Linear
 from ntkrun.maths.rng import HIGHEST, resolved, seed_problems
 
 # Working set of one batch: large enough for full matrix products, small enough for the last-level cache.
-# Measured on 32x32 images: 4 to 8 images of it are fastest and 16 are 10 % slower.
+# Measured on 32x32 images: batches of 4 to 8 images are fastest and 16 are 10 % slower.
 BATCH_BYTES = 48 << 20
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
@@ -28,36 +28,36 @@ P = TypeVar("P", covariant=True)
 
 
 class Solves(Protocol[P]):
-    """A solver of ridge regression for features (primal) and for kernel values (dual)."""
+    """Interface of a solver of ridge regression, for features (primal) and for kernel values (dual)."""
 
     @property
     def primal(self) -> P:
-        """How it solves for features."""
+        """Solver for features."""
 
     @property
     def dual(self) -> P:
-        """How it solves for kernel values."""
+        """Solver for kernel values."""
 
 
 class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
-    """Base of all methods: a constructor that stores, `fit` that draws, `transform` that is pure.
+    """Base of all methods: the constructor stores, `fit` draws, `transform` is pure.
 
-    A method is a FeatureMethod or a KernelMethod. It has the `name` under which its yaml stands, and a
-    `version` that is part of the cache key: raise it whenever the numbers change.
+    A method is a FeatureMethod or a KernelMethod. Its `name` is that of its yaml. Its `version` is part of
+    the cache key: raise it whenever the numbers change.
     """
 
     name: ClassVar[str]
     version: ClassVar[int] = 1
     predictor: ClassVar[type[Linear] | type[KernelPredictor]]
-    # whether rows may come as a scipy matrix; they are made dense one batch at a time
+    # whether scipy sparse matrices are accepted; they become dense one batch at a time
     sparse: ClassVar[bool] = False
 
-    # The device does not enter the features' identity: it does not change what is drawn.
+    # The device is not part of the features' identity, since it does not change what is drawn.
     device: str = "cpu"
     dtype: str = "float32"
 
     def problems(self) -> list[str]:
-        """Return one sentence for every parameter that is wrong, without looking at data."""
+        """Return one sentence per wrong parameter, without looking at data."""
         me, has = type(self).__name__, self.get_params(deep=False)
         out = checks.choice(me, "dtype", self.dtype, list(DTYPES))
         if "depth" in has:
@@ -69,9 +69,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         return out
 
     def check(self) -> None:
-        """Raise ConfigError with all problems that this method has in a run.
+        """Raise ConfigError with all problems of this method in a run.
 
-        A run is found again by its seed, so only an integer will do.
+        The seed must be an integer, since a run is found again by it.
         """
         found = self.problems()
         if not found and "random_state" in (has := self.get_params(deep=False)):
@@ -90,11 +90,11 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         return {"method": type(self).__name__, "version": self.version, **self.parameters()}
 
     def fitted(self) -> list[Tensor]:
-        """Return the tensors that `fit` took from the inputs, so that features of two fits never mix."""
+        """Return the tensors that `fit` took from the inputs; they keep features of two fits apart."""
         return []
 
     def for_data(self, shape: Sequence[int]) -> Method:
-        """Return the method for rows of a data set, which are shaped `shape`; images are channels-last.
+        """Return the method for rows of shape `shape` from a data set; images are channels-last.
 
         Raises DataError if the method cannot take them.
         """
@@ -114,7 +114,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return the features (n, columns) of X, or kernel values; a tensor for a tensor, else an array."""
+        """Return features (n, columns) or kernel values of X; a tensor if X is one, else an array."""
         check_is_fitted(self, "input_shape_")
         X = self._checked(X, reset=False)
         rows, parts = self.batch_rows, []
@@ -130,12 +130,12 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
 
     @property
     def batch_rows(self) -> int:
-        """Rows that are transformed at a time, after fit."""
+        """Rows transformed at a time, after fit."""
         return max(1, BATCH_BYTES // max(1, self.bytes_per_row(self.input_shape_)))
 
     @property
     def sample_rows(self) -> int:
-        """Rows that `fit` takes: one for its shape, more if the method adapts to the inputs."""
+        """Rows that `fit` uses: one for its shape, more if the method adapts to the inputs."""
         return 1
 
     @property
@@ -145,23 +145,23 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
 
     @abstractmethod
     def columns_for(self, shape: Sequence[int]) -> int:
-        """Return the columns of the features of rows shaped `shape`, before fit."""
+        """Return the number of columns of the features of rows shaped `shape`, before fit."""
 
     @abstractmethod
     def problem(self, solver: Solves[P]) -> P:
-        """Return how a solver solves the ridge regression that this method poses."""
+        """Return the form of `solver` for this method, primal or dual."""
 
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
-        """Return the shape in which a row shaped `shape` is worked on; DataError if it does not fit."""
+        """Return the internal shape of a row shaped `shape`; raises DataError if it does not fit."""
         return tuple(shape)
 
     @abstractmethod
     def kernel(self, X: Any, Y: Any = None) -> Any:
-        """Return the exact kernel (n, m) that the method aims at; symmetric and cheaper for Y None."""
+        """Return the exact kernel (n, m) that the method approximates; symmetric and cheaper for Y None."""
 
     @abstractmethod
     def bytes_per_row(self, shape: Sequence[int]) -> int:
-        """Return the memory that one row of a batch needs while it is transformed."""
+        """Return the bytes that one row of a batch needs during transform."""
 
     @abstractmethod
     def _fit(self, X: Any) -> None: ...
@@ -183,7 +183,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         return tags
 
     def _checked(self, X: Any, reset: bool) -> Any:
-        """Return X as scikit-learn checks it (shape, finite, names of columns); tensors pass as they are."""
+        """Return X as scikit-learn validates it (shape, finite, column names); tensors pass unchanged."""
         if isinstance(X, Tensor):
             if reset:
                 self.n_features_in_ = int(X.shape[1])
@@ -200,7 +200,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
             )
         except ValueError as error:
             raise DataError(" ".join(str(error).split())) from error
-        # fit may draw from some rows only; what is transformed is looked at batch by batch
+        # fit may use only some of the rows; transform checks its rows batch by batch
         if reset and not np.isfinite(X.data if sp.issparse(X) else X).all():
             raise self._not_finite()
         return X
@@ -209,7 +209,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         return DataError(must_be("X", type(self).__name__, "finite", "nan or inf", "Clean the rows."))
 
     def _tensor(self, x: Any) -> Tensor:
-        """Return x as a tensor of this method's dtype on its device, refusing what is not a number."""
+        """Return x as a finite tensor of this method's dtype on its device, or raise DataError."""
         if sp.issparse(x):
             x = x.toarray()
         try:
@@ -223,9 +223,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
 
 
 def torch_device(name: str) -> torch.device:
-    """Return the device, or raise MachineError where this machine does not have it, ConfigError for others.
+    """Return the device; raises MachineError if this machine lacks it, ConfigError for other names.
 
-    "auto" is CUDA where there is one, else the CPU. (Apple's MPS has no float64, which the solver needs.)
+    "auto" is CUDA if there is one, else the CPU. (Apple's MPS has no float64, which the solver needs.)
     """
     if not isinstance(name, str) or not re.fullmatch(r"auto|cpu|cuda(:[0-9]{1,3})?", name):
         raise ConfigError(must_be("device", "ntkrun", "auto, cpu, cuda or cuda:N", name))

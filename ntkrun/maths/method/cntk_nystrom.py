@@ -1,7 +1,4 @@
-"""Data-adaptive features of convolutional tangent kernels.
-
-See docs/math.md, section 7.
-"""
+"""Features of convolutional tangent kernels, fitted to data; see docs/math.md, section 7."""
 
 from __future__ import annotations
 
@@ -27,47 +24,53 @@ from ntkrun.maths.rng import Stream
 class CNTKNystrom(NetworkMethod, FeatureMethod):
     """Features of the CNTK with global average pooling, fitted to training images but never to labels.
 
-    The same kernel as CNTKSketch, for any order of convolutions, ReLUs and 2 x 2 average pools. Each ReLU
-    is a Nystrom map on landmark patches, so a given number of columns is far closer to the kernel than an
-    oblivious sketch; in return there is no guarantee for images unlike the training images.
+    The same kernel as CNTKSketch, for any order of convolutions, ReLUs and 2 x 2 average pools. Each ReLU is
+    a Nystrom map on landmark patches. With as many columns it is far closer to the kernel than an oblivious
+    sketch, but it has no guarantee for images unlike the training images.
 
     Parameters
     ----------
     n_components : int
-        Columns of the result (`feature_dim` of a run).
+        Columns of the features (`feature_dim` of a run).
     layers : list of {"conv", "act", "pool"} or None
-        None takes `depth` times (conv, act). Myrtle-5 (Shankar et al. 2020) is
-        [conv, act, conv, act, pool, conv, act, pool, conv, act].
+        None repeats (conv, act) `depth` times. Myrtle-5 (Shankar et al. 2020) is [conv, act, conv, act, pool,
+        conv, act, pool, conv, act].
     depth : int
-        Convolutions where `layers` is None.
+        Convolutions if `layers` is None.
     filter_size : int
         Odd side q of the filters.
     trained : {"inner", "all", "last"}
         "last" trains the last layer only: the kernel of the activations (NNGP) instead of the tangent kernel.
     padding : {"same", "valid"}
+        "same" adds zeros so that images keep their size; "valid" does not.
     image_shape : three int or None
-        Height, width and channels that rows (n, d) are cut into; None takes them as signals (1, d, 1).
+        Height, width and channels of images given as rows (n, d); None reads rows as signals (1, d, 1).
     layout : {"channels_last", "channels_first"} or None
-        Order of the axes of images, and of `image_shape`: (H, W, C) or torch's (C, H, W). None takes them as
-        (H, W, C), and refuses what looks like (C, H, W). Images (n, H, W) are grey.
+        Axis order of images and of `image_shape`: (H, W, C) or torch's (C, H, W). None reads (H, W, C), and
+        rejects what looks like (C, H, W). Images (n, H, W) are grey.
     activation : {"relu", "gauss"}
         "gauss" has the homogeneous dual exp(sharpness (cos - 1)) of Han et al. 2022.
     sharpness : float
-        Of "gauss".
+        Sharpness of "gauss".
     cells : int
         The last average is taken over each of cells x cells parts of the image; 1 is global average pooling.
     dim : int or None
-        Coordinates a position before the first pool; every pool doubles it. None takes n_components / 64,
+        Coordinates per position before the first pool; every pool doubles them. None takes n_components / 64,
         within [32, 256].
     landmarks : int or None
-        Landmark patches of a ReLU before the first pool; every pool doubles it. None takes 2 dim.
+        Landmark patches per ReLU before the first pool; every pool doubles them. None takes 2 dim.
     sample_images, candidates : int
-        Training images that the layers are fitted on, and positions of them that landmarks are chosen from.
+        Training images that the layers are fitted to, and positions in them that landmarks are chosen from.
     random_state : int, None or RandomState
-        Of the choice of landmarks.
-    device, dtype : str
+        Seed of the choice of landmarks.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
 
-    Cost: about 2 q^2 dim landmarks multiply-adds a position and layer.
+    Notes
+    -----
+    Cost: about 2 q^2 dim landmarks multiply-adds per position and layer.
     """
 
     name = "cntk_nystrom"
@@ -116,11 +119,11 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
 
     @property
     def sample_rows(self) -> int:
-        """Rows that `fit` wants to see."""
+        """Rows that `fit` uses."""
         return self.sample_images
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter."""
+        """Return one sentence per wrong parameter."""
         me = type(self).__name__
         out = super().problems()
         for key in ("dim", "landmarks"):
@@ -162,7 +165,7 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
         return ExactCNTK(**{name: getattr(self, name) for name in ExactCNTK().get_params()})
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
-        """Return the bytes of a row in flight: the widest layer's maps, and the pooled product."""
+        """Return the bytes of a row during transform: the widest layer's maps or the pooled product."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
         first, pools = self._fitting(0), self.words().count("pool")
         positions = shape[0] * shape[1]

@@ -1,7 +1,4 @@
-"""Convolutional sketch of the CNTK with global average pooling.
-
-See docs/math.md, section 4.
-"""
+"""Convolutional sketch of the CNTK with global average pooling; see docs/math.md, section 4."""
 
 from __future__ import annotations
 
@@ -26,36 +23,43 @@ class CNTKSketch(NetworkMethod, FeatureMethod):
     """Random features whose inner products approximate the CNTK with global average pooling.
 
     E<z(x), z(y)> ~ Theta(x, y) of docs/math.md, section 2. Zandieh et al. 2021, section 4 (theorem 4), with
-    the constant terms kept exact, the neighbourhoods rotated by a cosine transform before they are
-    sketched, and the last layer's product pooled exactly before its one sketch.
+    three changes: constant terms stay exact, a cosine transform rotates the neighbourhoods before they are
+    sketched, and the last layer's product is pooled exactly before its only sketch.
 
     Parameters
     ----------
     n_components : int
-        Real columns of the result (`feature_dim` of a run).
+        Columns of the features (`feature_dim` of a run).
     depth : int
         Convolutions L. Compare depth=3 with "3 convolutions" in tables, not with Arora's "depth 3".
     filter_size : int
         Odd side q of the filters.
     degree : int
-        Degree of the polynomials that stand for kappa0 and kappa1, >= 2.
+        Degree of the polynomials for kappa0 and kappa1, >= 2.
     coefficients : {"fitted", "taylor"}
-        "taylor" is what the theorems use, "fitted" is closer at low degree.
+        The theorems use "taylor"; "fitted" is closer at low degree.
     trained : {"inner", "all"}
-        Which layers' tangents count; "inner" is the paper's kernel.
+        Layers whose tangents count; "inner" is the paper's kernel.
     padding : {"same", "valid"}
+        "same" adds zeros so that images keep their size; "valid" does not.
     image_shape : three int or None
-        Height, width and channels that rows (n, d) are cut into; None takes them as signals (1, d, 1).
+        Height, width and channels of images given as rows (n, d); None reads rows as signals (1, d, 1).
     layout : {"channels_last", "channels_first"} or None
-        Order of the axes of images, and of `image_shape`: (H, W, C) or torch's (C, H, W). None takes them as
-        (H, W, C), and refuses what looks like (C, H, W). Images (n, H, W) are grey.
+        Axis order of images and of `image_shape`: (H, W, C) or torch's (C, H, W). None reads (H, W, C), and
+        rejects what looks like (C, H, W). Images (n, H, W) are grey.
     sketch_dim : int or None
-        Sketched coordinates a pixel inside; None takes n_components / 32, within [32, 512].
+        Sketch width per pixel in hidden layers; None takes n_components / 32, within [32, 512].
     random_state : int, None or RandomState
-    device, dtype : str
+        Seed of the sketches.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
 
-    Cost: linear in the number of pixels; about 12 degree sketch_dim^2 multiply-adds a pixel and layer,
-    `bytes_per_row` of memory a row. A batch may be split anywhere: rows do not influence each other.
+    Notes
+    -----
+    Cost: linear in the number of pixels; about 12 degree sketch_dim^2 multiply-adds per pixel and layer, and
+    `bytes_per_row` of memory per row. Rows do not influence each other, so batches may be split anywhere.
     """
 
     name = "cntk_sketch"
@@ -92,7 +96,7 @@ class CNTKSketch(NetworkMethod, FeatureMethod):
         self.dtype = dtype
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter."""
+        """Return one sentence per wrong parameter."""
         me = type(self).__name__
         out = super().problems()
         out += checks.integer(me, "degree", self.degree, 2, 64)
@@ -135,7 +139,7 @@ class CNTKSketch(NetworkMethod, FeatureMethod):
         return ExactCNTK(**{name: getattr(self, name) for name in shared})
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
-        """Return the bytes of a row in flight: ten-odd maps of `dim` channels and the last product."""
+        """Return the bytes of a row during transform: ten-odd maps of `dim` channels and the last product."""
         dim, size = self._dim(), torch.finfo(DTYPES[self.dtype]).bits // 8
         maps = 6 + 2 * self.degree
         return size * (shape[0] * shape[1] * dim * maps + 3 * dim * dim * self.degree + self.drawn)

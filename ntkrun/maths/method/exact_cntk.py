@@ -1,4 +1,4 @@
-"""Exact CNTK with global average pooling: the reference that the sketches approximate."""
+"""Exact CNTK with global average pooling, the reference for its approximations."""
 
 from __future__ import annotations
 
@@ -23,13 +23,20 @@ class ExactCNTK(NetworkMethod, KernelMethod):
     Parameters
     ----------
     layers : list of {"conv", "act", "pool"} or None
-        None takes `depth` times (conv, act). Only that order, with the ReLU
-        and cells 1, has the fast path; anything else takes O((HW)^2) memory a pair.
-    depth, filter_size, trained, padding, image_shape, layout, activation, sharpness, cells
+        None repeats (conv, act) `depth` times. Only that order, with the ReLU and cells 1, has the fast path;
+        anything else takes O((HW)^2) memory per pair.
+    depth, filter_size, trained, image_shape, layout, activation, sharpness, cells
         As for CNTKNystrom.
-    device, dtype : str
+    padding : {"same", "valid"}
+        "same" adds zeros so that images keep their size; "valid" does not.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the kernel values.
 
-    Cost: (HW)^2 depth arccosines a pair of images, n (n+1)/2 pairs of training images.
+    Notes
+    -----
+    Cost: (HW)^2 depth arccosines per pair of images; n (n+1)/2 pairs of training images.
     """
 
     name = "exact_cntk"
@@ -69,12 +76,12 @@ class ExactCNTK(NetworkMethod, KernelMethod):
         super()._fit(X)
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
-        """Return Theta (n, m) between images X and Y; Y None computes symmetric entries once."""
+        """Return Theta (n, m) of images X and Y; Y None computes symmetric entries once."""
         out = self._exact()(self._tensor(X), None if Y is None else self._tensor(Y))
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
     def _transform(self, batch: Tensor) -> Tensor:
-        # both are laid out already
+        # both have passed `_tensor` already
         return self._exact()(batch, self.X_fit_)
 
     def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:

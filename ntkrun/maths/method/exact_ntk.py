@@ -25,6 +25,7 @@ class ExactNTK(RowMethod, KernelMethod):
     device : str
         "cpu", "cuda", "cuda:N" or "auto".
     dtype : {"float32", "float64"}
+        Precision of the kernel values.
 
     Notes
     -----
@@ -43,6 +44,6 @@ class ExactNTK(RowMethod, KernelMethod):
         return self._gram(lambda x, y: ntk(x, y, self.depth), X, Y)
 
     def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:
-        """Return single kernel entries from the block that holds them: rows are cheap."""
+        """Return Theta(X[ix[p]], Y[iy[p]]) for all p, read from the whole block, which is cheap for rows."""
         block = torch.as_tensor(self.kernel(X, Y))
         return block[torch.from_numpy(ix), torch.from_numpy(iy)]

@@ -1,4 +1,4 @@
-"""Methods that turn a row into features, whose inner products are the kernel."""
+"""Methods that turn rows into features whose inner products are the kernel."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ntkrun.maths.sketch.count_sketch import CountSketch
 class FeatureMethod(Method):
     """A method whose `transform` gives features (n, feature_dim).
 
-    A subclass implements `_draw`, which takes its randomness from `seed_`, `_features` and `bytes_per_row`.
+    A subclass implements `_draw`, with its randomness from `seed_`, `_features` and `bytes_per_row`.
     """
 
     predictor = Linear
 
     def problem(self, solver: Solves[P]) -> P:
-        """Return how a solver solves ridge regression on features."""
+        """Return the form of `solver` for features."""
         return solver.primal
 
     @property
@@ -34,7 +34,7 @@ class FeatureMethod(Method):
         return self.columns_for(self.input_shape_)
 
     def columns_for(self, shape: Sequence[int]) -> int:
-        """Return the columns of the features of rows shaped `shape`, before fit."""
+        """Return the number of columns of the features of rows shaped `shape`, before fit."""
         return self._asked or int(np.prod(shape))
 
     @property
@@ -56,7 +56,7 @@ class FeatureMethod(Method):
         return None
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
-        """Return the exact kernel (n, m) that the method aims at; symmetric and cheaper for Y None."""
+        """Return the exact kernel (n, m) that the method approximates; symmetric and cheaper for Y None."""
         reference = self.reference()
         if reference is None:
             raise NotImplementedError(f"{type(self).__name__} has no exact kernel")
@@ -70,7 +70,7 @@ class FeatureMethod(Method):
             self._fold = fold.to(torch_device(self.device))
         n = X.shape[0]
         rows = min(self.sample_rows, n)
-        # a method that looks at its inputs takes evenly spread ones
+        # a method that adapts to its inputs takes evenly spread rows
         self._draw(X[[i * n // rows for i in range(rows)]] if rows < n else X)
 
     def _transform(self, batch: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class FeatureMethod(Method):
 
     @abstractmethod
     def _draw(self, X: Any) -> None:
-        """Draw everything, from the shape of the rows X and `seed_`, or fit it to X."""
+        """Draw all randomness from `seed_`, for rows shaped like X, or fit to X."""
 
     @abstractmethod
     def _features(self, batch: Tensor) -> Tensor:

@@ -1,7 +1,4 @@
-"""Gradient features of a random finite network: the NTK by its definition.
-
-See docs/math.md, section 4.
-"""
+"""Gradient features of a random finite network, the NTK by its definition; see docs/math.md, section 4."""
 
 from __future__ import annotations
 
@@ -21,18 +18,22 @@ class GradientFeatures(RowMethod, FeatureMethod):
     """Gradient of f(x) = v . h_L with respect to all weights, h_l = sqrt(2/w) relu(W_l h_{l-1}), h_0 = x.
 
     <grad f(x), grad f(y)> tends to the NTK as the width w grows, with error ~ w^(-1/2), while the columns
-    grow like w^2 (depth > 1): what the paper compares with. The width is the largest whose w d + (L-1) w^2
-    + w weights fit into n_components; columns that remain are zero. Where not even width 1 fits, its
-    gradient is folded by a CountSketch.
+    grow like w^2 (depth > 1). The paper compares with it. The width is the largest whose w d + (L-1) w^2 + w
+    weights fit into n_components; the remaining columns are zero. If not even width 1 fits, its gradient is
+    folded by a CountSketch.
 
     Parameters
     ----------
     n_components : int
-        Columns.
+        Columns of the features (`feature_dim` of a run).
     depth : int
         ReLU layers L >= 1.
     random_state : int, None or RandomState
-    device, dtype : str
+        Seed of the network's weights.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
     """
 
     name = "grad_rf"

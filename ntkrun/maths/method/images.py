@@ -1,4 +1,4 @@
-"""What the methods for images have in common: the network, its shapes, and rows cut into images."""
+"""Methods for images: shapes, layouts, and the layers of a network."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ntkrun.maths.network import layers as network
 
 
 class ImageMethod(Method):
-    """A method for images (n, H, W, C), or rows that are cut into them.
+    """A method for images (n, H, W, C), or for rows that are cut into images.
 
-    Inside, from `_tensor` on, images are channels-last whatever the layout.
+    From `_tensor` on, images are channels-last whatever the layout.
     """
 
     image_shape: Sequence[int] | None
@@ -42,14 +42,14 @@ class ImageMethod(Method):
         return out
 
     def identity(self) -> dict[str, Any]:
-        """Return what determines the numbers; images that came channels-last have no need to say so."""
+        """Return what determines the numbers; of the layouts only "channels_first" is part of it."""
         out = super().identity()
         if self.layout != "channels_first":
             del out["layout"]
         return out
 
     def for_data(self, shape: Sequence[int]) -> ImageMethod:
-        """Return the method for images of a data set, (H, W, C), or for rows if it cuts them into images."""
+        """Return the method for images (H, W, C) of a data set, or for rows if it cuts them into images."""
         if len(shape) == 1 and self.image_shape is not None:
             return self
         me = type(self).__name__
@@ -67,14 +67,14 @@ class ImageMethod(Method):
         if self.layout != "channels_first" or rows.ndim == 3 or signals:
             return rows.reshape(len(rows), *shape)
         last = layouts.channels_last(rows.reshape(len(rows), shape[2], *shape[:2]), self.layout)
-        # in memory as if they had come so: the strides of an axis of one decide how torch convolves
+        # contiguous, since torch chooses its convolution by the strides, even of an axis of length one
         return last.clone(memory_format=torch.contiguous_format)
 
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return (H, W, C) of images (H, W, C), (C, H, W) or (H, W), or of rows (d,).
 
         Rows are cut by `image_shape`; without it they are signals (1, d, 1). Raises DataError for a shape
-        that does not fit, or that may be meant either way.
+        that does not fit or is ambiguous.
         """
         me = type(self).__name__
         if len(shape) != 1:
@@ -99,19 +99,19 @@ class NetworkMethod(ImageMethod):
     activation: str = "relu"
     sharpness: float = 1.0
     cells: int = 1
-    # what `trained` may be
+    # allowed values of `trained`
     choices: tuple[str, ...] = ("inner", "all")
 
     def words(self) -> list[str]:
-        """Return the layers: conv, act and pool, by default `depth` times conv and act."""
+        """Return the layers conv, act and pool; by default (conv, act) `depth` times."""
         return ["conv", "act"] * self.depth if self.layers is None else list(self.layers)
 
     def steps(self, merged: bool = False) -> list[network.Step]:
-        """Return the layers; `merged` joins a convolution with the activation right behind it."""
+        """Return the layers; `merged` joins a convolution with the activation directly after it."""
         return network.steps(self.words(), self.filter_size, merged)
 
     def problems(self) -> list[str]:
-        """Check what all convolutional kernels share."""
+        """Check the parameters that all convolutional kernels share."""
         me = type(self).__name__
         out = super().problems()
         out += checks.odd(me, "filter_size", self.filter_size)
@@ -129,7 +129,7 @@ class NetworkMethod(ImageMethod):
         return out
 
     def check_shape(self, shape: Sequence[int]) -> None:
-        """Raise DataError unless the filters fit into images shaped `shape`, (H, W, C)."""
+        """Raise DataError unless filters and cells fit images shaped `shape`, (H, W, C)."""
         me = type(self).__name__
         need = network.smallest_side(self.words(), self.filter_size, self.padding == "same")
         if min(shape[:2]) < need:
@@ -146,4 +146,4 @@ class NetworkMethod(ImageMethod):
         left = [network.side_at_end(self.words(), self.filter_size, same, side) for side in shape[:2]]
         if any(side % self.cells for side in left):
             got = f"{self.cells} for {left[0]} x {left[1]}"
-            raise DataError(must_be("cells", me, "a divisor of the sides behind the last layer", got))
+            raise DataError(must_be("cells", me, "a divisor of the image sides after the last layer", got))

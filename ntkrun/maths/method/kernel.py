@@ -1,4 +1,4 @@
-"""Exact kernels as methods: their features of a row are its kernel values to all training rows."""
+"""Exact kernels as methods; the features of a row are its kernel values with all training rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class KernelMethod(Method):
     predictor = KernelPredictor
 
     def problem(self, solver: Solves[P]) -> P:
-        """Return how a solver solves ridge regression on kernel values."""
+        """Return the form of `solver` for kernel values."""
         return solver.dual
 
     @property
@@ -36,7 +36,7 @@ class KernelMethod(Method):
 
     @abstractmethod
     def kernel(self, X: Any, Y: Any = None) -> Any:
-        """Return the kernel (n, m) between X and Y; symmetric and cheaper for Y None."""
+        """Return the kernel (n, m) of X and Y; symmetric and cheaper for Y None."""
 
     @abstractmethod
     def pairs(self, X: Any, Y: Any, ix: np.ndarray, iy: np.ndarray) -> Tensor:

@@ -1,7 +1,4 @@
-"""Random features of the NTK.
-
-See docs/math.md, section 4.
-"""
+"""Random features of the NTK; see docs/math.md, section 4."""
 
 from __future__ import annotations
 
@@ -33,18 +30,25 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
     Parameters
     ----------
     n_components : int
-        Columns (`feature_dim` of a run).
+        Columns of the features (`feature_dim` of a run).
     depth : int
         ReLU layers L >= 1.
     sampling : {"gaussian", "leverage_gibbs", "leverage_exact"}
-        Law of W1: standard normal, or by leverage scores (theorem 3) with the paper's Gibbs
-        sampler or by the same law drawn exactly. The chain costs width^2 a layer to draw.
+        Distribution of W1: standard normal, or leverage scores (theorem 3), drawn by the paper's Gibbs
+        sampler or exactly. The Gibbs chain costs width^2 per layer to draw.
     sketch : {"auto", "dense", "srht"}
-        Sketch of the tensor products: random matrices, fast transforms, or whichever is faster.
+        Sketch of the tensor products: "dense" uses random matrices, "srht" fast transforms, "auto" the
+        faster.
     random_state : int, None or RandomState
-    device, dtype : str
+        Seed of the neurons and sketches.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
 
-    Cost: 2 depth (n_components / 2)^2 multiply-adds a row after the first layer.
+    Notes
+    -----
+    Cost: 2 depth (n_components / 2)^2 multiply-adds per row after the first layer.
     """
 
     name = "ntk_random_features"
@@ -69,14 +73,14 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         self.dtype = dtype
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter."""
+        """Return one sentence per wrong parameter."""
         allowed = ("gaussian", "leverage_gibbs", "leverage_exact")
         me = type(self).__name__
         out = super().problems() + checks.choice(me, "sampling", self.sampling, allowed)
         return out + checks.choice(me, "sketch", self.sketch, SKETCHES)
 
     def identity(self) -> dict[str, Any]:
-        """Return what determines the numbers; the key `sketch` is younger than the numbers of "auto"."""
+        """Return what determines the numbers; those of sketch "auto" are older than the key `sketch`."""
         return without_auto(super().identity())
 
     def _draw(self, X: Any) -> None:
@@ -101,7 +105,7 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         if self.sampling == "gaussian":
             return stream.gaussian(dim, count, dtype=dtype)
         w = (leverage_exact if self.sampling == "leverage_exact" else leverage_gibbs)(count, dim, stream)
-        # the density ratio is d / |w|^2, so its root joins the feature
+        # the density ratio is d / |w|^2, so its root scales the feature
         return (w * (dim**0.5 / w.norm(dim=1))[:, None]).T.contiguous().to(dtype)
 
     def _features(self, batch: Tensor) -> Tensor:

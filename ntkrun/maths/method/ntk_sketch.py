@@ -1,7 +1,4 @@
-"""Polynomial sketch of the NTK.
-
-See docs/math.md, section 4.
-"""
+"""Polynomial sketch of the NTK; see docs/math.md, section 4."""
 
 from __future__ import annotations
 
@@ -36,22 +33,26 @@ class NTKSketch(RowMethod, FeatureMethod):
     Parameters
     ----------
     n_components : int
-        Columns (`feature_dim` of a run).
+        Columns of the features (`feature_dim` of a run).
     depth : int
         ReLU layers L >= 1.
     degree : int
-        Degree of the polynomials, >= 2: of kappa0 and kappa1 in each layer ("layerwise"), or of the one
-        that stands for the whole kernel ("one_shot").
+        Degree of the polynomials, >= 2.
     variant : {"layerwise", "one_shot"}
+        Use polynomials for kappa0 and kappa1 in each layer, or one polynomial for the whole kernel.
     coefficients : {"fitted", "taylor"}
-        For "layerwise"; "one_shot" is always fitted.
+        Coefficients of "layerwise"; "one_shot" is always fitted.
     sketch_dim : int or None
         Sketch width in hidden layers; None takes n_components / (2 degree + 4), within [32, 512].
     sketch : {"auto", "dense", "srht", "osnap"}
-        Kind of the sketches. "dense" takes products with random matrices, "srht" fast transforms, and "auto"
-        whichever is faster for the width. "osnap" reads the input by a sparse matrix, the rest as "auto".
+        "dense" uses products with random matrices, "srht" fast transforms, "auto" the faster for the width.
+        "osnap" reads the input by a sparse matrix and is otherwise "auto".
     random_state : int, None or RandomState
-    device, dtype : str
+        Seed of the sketches.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
     """
 
     name = "ntk_sketch"
@@ -82,7 +83,7 @@ class NTKSketch(RowMethod, FeatureMethod):
         self.dtype = dtype
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter."""
+        """Return one sentence per wrong parameter."""
         me = type(self).__name__
         out = super().problems()
         out += checks.integer(me, "degree", self.degree, 2, 64)
@@ -96,7 +97,7 @@ class NTKSketch(RowMethod, FeatureMethod):
         return out
 
     def identity(self) -> dict[str, Any]:
-        """Return what determines the numbers; the key `sketch` is younger than the numbers of "auto"."""
+        """Return what determines the numbers; those of sketch "auto" are older than the key `sketch`."""
         return without_auto(super().identity())
 
     @property
@@ -113,7 +114,7 @@ class NTKSketch(RowMethod, FeatureMethod):
         return Orthonormal(self.width, dim, leaf, dtype)
 
     def _dim(self) -> int:
-        # half of the columns for the head's exact coordinates, (degree + 2) of this size
+        # half of the columns hold the head's exact coordinates, (degree + 2) blocks of this size
         return self.sketch_dim or min(512, max(32, self.drawn // (2 * (self.degree + 2)) - 1))
 
     def _draw(self, X: Any) -> None:
@@ -133,10 +134,10 @@ class NTKSketch(RowMethod, FeatureMethod):
         self._network = read(steps(["act"] * self.depth, 1), SketchedRows(*form))
 
     def _shares(self, dtype: torch.dtype, device: torch.device) -> int:
-        """Divide the columns of "one_shot": the constant, x itself, and a share for each higher power."""
+        """Divide the columns of "one_shot" into the constant, x itself and a share per higher power."""
         c = ntk_polynomial(self.depth, self.degree)
         self._roots = torch.from_numpy(c**0.5).to(device=device, dtype=dtype)
-        # x is exact if it takes at most half of what the constant leaves
+        # x is exact if it takes at most half of the columns besides the constant
         self._exact = min(self.width, (self.drawn - 1) // 2)
         powers = self.degree - 1
         share = (self.drawn - 1 - self._exact) // powers

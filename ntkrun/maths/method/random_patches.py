@@ -1,4 +1,4 @@
-"""Thresholded responses to random patches of the training images, averaged over parts of the image."""
+"""Thresholded responses to random patches of training images, averaged over parts of the image."""
 
 from __future__ import annotations
 
@@ -23,31 +23,34 @@ from ntkrun.maths.rng import Stream
 class RandomPatches(ImageMethod, FeatureMethod):
     """A one-layer convolutional network whose weights are patches: not a tangent kernel, but hard to beat.
 
-    For a patch p of the image and a weight w, both of norm one, the features are the averages over each
-    part of the image of relu(w.p - threshold) and relu(-w.p - threshold) (Coates and Ng 2011; Recht et al.
-    2019). The weights are drawn from the patches of the training images that `fit` sees, so that the features
-    have, in expectation over the draw, the kernel of all those patches. Wants `dataset.preprocess=zca`.
+    For a patch p of the image and a weight w, both of norm one, the features are averages over each part of
+    the image of relu(w.p - threshold) and relu(-w.p - threshold) (Coates and Ng 2011; Recht et al. 2019). The
+    weights are drawn from the patches of the training images that `fit` sees. In expectation over the draw,
+    the features have the kernel of all those patches. Use `dataset.preprocess=zca`.
 
     Parameters
     ----------
     n_components : int
-        Columns (`feature_dim` of a run); a patch takes 2 cells^2 of them, what is left over is zero.
+        Columns of the features (`feature_dim` of a run). A patch takes 2 cells^2 of them; the rest is zero.
     filter_size : int
         Side of the patches; there is no padding.
     threshold : float
-        In [0, 1); what is below counts as unlike.
+        In [0, 1); smaller responses count as zero.
     cells : int
         Averages are taken over cells x cells parts of the image.
     sample_images : int
         Training images that patches are drawn from.
     image_shape : (int, int, int) or None
-        Height, width, channels that rows are cut into; None takes a row of d numbers as a 1 x d image.
+        Height, width and channels of images given as rows (n, d); None reads rows as signals (1, d, 1).
     layout : {"channels_last", "channels_first"} or None
-        Order of the axes of images, and of `image_shape`: (H, W, C) or torch's (C, H, W). None takes them as
-        (H, W, C), and refuses what looks like (C, H, W). Images (n, H, W) are grey.
+        Axis order of images and of `image_shape`: (H, W, C) or torch's (C, H, W). None reads (H, W, C), and
+        rejects what looks like (C, H, W). Images (n, H, W) are grey.
     random_state : int, None or RandomState
-        Of the draw.
-    device, dtype : str
+        Seed of the draw.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
     """
 
     name = "random_patches"
@@ -78,7 +81,7 @@ class RandomPatches(ImageMethod, FeatureMethod):
         self.dtype = dtype
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter."""
+        """Return one sentence per wrong parameter."""
         me = type(self).__name__
         out = super().problems()
         out += checks.integer(me, "filter_size", self.filter_size, 1)
@@ -95,7 +98,7 @@ class RandomPatches(ImageMethod, FeatureMethod):
 
     @property
     def sample_rows(self) -> int:
-        """Rows that `fit` wants to see."""
+        """Rows that `fit` uses."""
         return self.sample_images
 
     def fitted(self) -> list[Tensor]:
@@ -126,7 +129,7 @@ class RandomPatches(ImageMethod, FeatureMethod):
         return torch.nn.functional.pad(z, (0, self.drawn - z.shape[1]))
 
     def _responses(self, batch: Tensor, filters: Tensor) -> Tensor:
-        """Return the features of given weights, (n, 2 cells^2 len(filters))."""
+        """Return the features of the given weights, (n, 2 cells^2 len(filters))."""
         out = []
         for part in batch.split(IMAGES):
             inverse = reciprocal(self._patches.norm(part.square().sum(-1)).sqrt())
@@ -152,6 +155,6 @@ class RandomPatches(ImageMethod, FeatureMethod):
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
-        """Return the bytes of a row in flight: its responses to a block of patches, and its features."""
+        """Return the bytes of a row during transform: responses to a block of patches, and features."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
         return size * (shape[0] * shape[1] * LANDMARKS + 2 * self.drawn)

@@ -1,4 +1,4 @@
-"""The inputs themselves: what a linear model does without any kernel."""
+"""The inputs themselves, a linear model without a kernel."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ class Raw(RowMethod, FeatureMethod):
 
     Parameters
     ----------
-    device, dtype : str
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
     """
 
     name = "raw"

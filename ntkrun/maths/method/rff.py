@@ -1,4 +1,4 @@
-"""Random Fourier features of a Gaussian kernel: the baseline that is not an NTK."""
+"""Random Fourier features of a Gaussian kernel, a baseline that is not an NTK."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ from ntkrun.maths.rng import Stream
 class RandomFourierFeatures(RowMethod, FeatureMethod):
     """sqrt(2/m) (cos(w.x), sin(w.x)) with w ~ N(0, 1/bandwidth^2): E<z(x), z(y)> is the Gaussian kernel.
 
-    Rahimi and Recht 2007; cosine and sine in pairs, so the diagonal is exact.
+    Rahimi and Recht 2007; cosines and sines come in pairs, so the diagonal is exact.
 
     Parameters
     ----------
     n_components : int
-        Columns; an odd one adds a column of zeros.
+        Columns of the features (`feature_dim` of a run); if odd, the last is zero.
     bandwidth : float or None
         None takes the median distance between rows of the sample that `fit` sees.
     random_state : int, None or RandomState
-    device, dtype : str
+        Seed of the weights w.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
     """
 
     name = "rff"
@@ -48,7 +52,7 @@ class RandomFourierFeatures(RowMethod, FeatureMethod):
         self.dtype = dtype
 
     def problems(self) -> list[str]:
-        """Return one sentence for every wrong parameter."""
+        """Return one sentence per wrong parameter."""
         out = super().problems()
         if self.bandwidth is not None:
             out += checks.real(type(self).__name__, "bandwidth", self.bandwidth, 0)
@@ -56,7 +60,7 @@ class RandomFourierFeatures(RowMethod, FeatureMethod):
 
     @property
     def sample_rows(self) -> int:
-        """Rows that the median is taken over."""
+        """Rows whose distances give the median."""
         return 512
 
     def fitted(self) -> list[Tensor]:

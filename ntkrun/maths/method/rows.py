@@ -13,7 +13,7 @@ from ntkrun.maths.method.base import DTYPES, Method
 
 
 class RowMethod(Method):
-    """A method for rows (n, d); images are taken as rows of their pixels."""
+    """A method for rows (n, d); images are taken as rows of pixels."""
 
     sparse = True
 

@@ -1,1 +1,1 @@
-"""A network as a list of layers, and its readings: sketched, nystrom, exact."""
+"""A network as a list of layers, read as sketched, fitted (nystrom) or exact."""

@@ -1,7 +1,7 @@
-"""A network as a list of layers, and the one fold that every reading of it goes through.
+"""A network as a list of layers, and the fold over it that every reading uses.
 
 A reading turns each layer into a map of states: sketched features, features fitted to images, exact features,
-or the exact kernel. `read` folds a list of layers into the composition of these maps.
+or the exact kernel. `read` composes these maps.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Step:
     number : int
         Position in the list, from 0.
     q : int
-        Side of the neighbourhood that it looks at: 1 for a single position.
+        Side of its neighbourhood; 1 for a single position.
     pools, acts : int
         Pools and activations before it.
     """
@@ -39,9 +39,9 @@ class Step:
 
 
 class Reading(Protocol):
-    """How a reading makes the map of each layer. `head` is the last activation with the average behind it.
+    """Interface of a reading: makes the map of each layer, and `head`, the last activation and the average.
 
-    Layers are made in their order, so one may depend on those before it.
+    Layers are made in order, so one may depend on those before it.
     """
 
     def conv(self, step: Step) -> Callable[[Any], Any]:
@@ -59,13 +59,13 @@ class Reading(Protocol):
 
 @dataclass
 class Chain:
-    """Maps of the layers in their order, then the head; calling it passes a state through all of them."""
+    """Maps of the layers in order, then the head; a call passes a state through all of them."""
 
     layers: list[Callable[[Any], Any]]
     head: Callable[[Any], Any]
 
     def __call__(self, state: Any) -> Any:
-        """Return the result for a state in front of the first layer."""
+        """Return the result for a state before the first layer."""
         for layer in self.layers:
             state = layer(state)
         return self.head(state)
@@ -79,7 +79,7 @@ def read(network: Sequence[Step], reading: Reading) -> Chain:
 
 
 def steps(words: Sequence[str], filter_size: int, merged: bool = False) -> list[Step]:
-    """Return the layers that the words name; `merged` joins a conv with the act right behind it."""
+    """Return the layers that the words name; `merged` joins a conv with the act directly after it."""
     out: list[Step] = []
     pools = acts = 0
     for i, word in enumerate(words):
@@ -93,7 +93,7 @@ def steps(words: Sequence[str], filter_size: int, merged: bool = False) -> list[
 
 
 def problems(owner: str, layers: Sequence[str]) -> list[str]:
-    """Return what is wrong with a list of layers, a sentence each."""
+    """Return one sentence per problem of a list of layers."""
 
     def wrong(constraint: str) -> list[str]:
         return [must_be("layers", owner, constraint, " ".join(map(str, layers)))]
@@ -102,7 +102,7 @@ def problems(owner: str, layers: Sequence[str]) -> list[str]:
         return wrong(f"a list of {', '.join(WORDS)}")
     if layers[0] != "conv" or layers[-1] != "act":
         return wrong("a list that begins with conv and ends with act")
-    linear = False  # a ReLU wants fresh Gaussian inputs, which only weights make
+    linear = False  # a ReLU needs fresh Gaussian inputs, which only weights give
     for word in layers:
         if word == "act" and not linear:
             return wrong("a list with a conv between every two act")
@@ -111,7 +111,7 @@ def problems(owner: str, layers: Sequence[str]) -> list[str]:
 
 
 def side_at_end(layers: Sequence[str], filter_size: int, same: bool, side: int) -> int:
-    """Return what is left of an image side behind all layers."""
+    """Return the length of an image side after all layers."""
     for word in layers:
         if word == "pool":
             side //= 2

@@ -1,7 +1,4 @@
-"""Ridge regression from streamed normal equations, in the primal and in the dual.
-
-See docs/math.md, section 6.
-"""
+"""Ridge regression from streamed normal equations, primal and dual; see docs/math.md, section 6."""
 
 from __future__ import annotations
 
@@ -14,13 +11,13 @@ from torch import Tensor
 
 from ntkrun.maths.ridge.path import solve_path
 
-# columns of the Gram matrix that are computed at a time: wide enough for the full rate of a matrix product
+# columns of the Gram matrix computed at a time, enough for the full rate of a matrix product
 BLOCK = 1024
 
 
 @dataclass
 class Linear:
-    """A fitted predictor Z w + b: w (m, k), b (k,), float64; `lam` the absolute ridge parameter."""
+    """A fitted predictor Z w + b: w (m, k), b (k,), float64; `lam` is the absolute ridge parameter."""
 
     weight: Tensor
     bias: Tensor
@@ -38,20 +35,24 @@ class NormalEquations:
 
     Everything is float64: useful relative lambdas reach 1e-10, below what float32 sums resolve. The sums are
     about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a large constant
-    would otherwise eat the digits of the Gram matrix. Only its lower triangle is computed. Memory 8 m^2
-    bytes here and as much again while solving; no features are kept.
+    would otherwise cost the Gram matrix its digits. Only its lower triangle is computed. Features are not
+    kept.
 
     Attributes
     ----------
     n : int
-        Rows; the sum of their weights, a float, where they have some.
+        Number of rows, or the sum of their weights (a float) if they have any.
     mean_z, mean_y : Tensor (m,), (k,)
     gram : Tensor (m, m)
-        sum (z - mean_z) (z - mean_z)^T; what is above the diagonal is not defined.
+        sum (z - mean_z) (z - mean_z)^T; undefined above the diagonal.
     cross : Tensor (m, k)
         sum (z - mean_z) (y - mean_y)^T.
     square_y : Tensor (k,)
         sum (y - mean_y)^2.
+
+    Notes
+    -----
+    Memory: 8 m^2 bytes, and as much again while solving.
     """
 
     def __init__(self) -> None:
@@ -60,11 +61,11 @@ class NormalEquations:
     def add(self, z: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
         """Add a batch of features z (n, m) and targets y (n, k); a row of weight w counts as w rows.
 
-        Weights (n,) are positive. None is a weight of one.
+        Weights (n,) are positive; None means one each.
         """
         rows, y = len(z), y.to(torch.float64)
         total: float = rows
-        # one copy in float64, centred where it lies, with room for a row more
+        # one copy in float64, centred in place, with room for one more row
         centred = z.new_empty((rows + 1, z.shape[1]), dtype=torch.float64)
         centred[:rows] = z
         if weight is None:
@@ -78,7 +79,7 @@ class NormalEquations:
             self.gram, self.cross = centred.new_zeros(m, m), centred.new_zeros(m, k)
             self.mean_z, self.mean_y = torch.zeros_like(mean_z), torch.zeros_like(mean_y)
             self.square_y = torch.zeros_like(mean_y)
-        # moving both means to the common one adds a rank-one term: it rides along as one more row
+        # moving both means to the common one adds a rank-one term, appended as one more row
         step_z, step_y = mean_z - self.mean_z, mean_y - self.mean_y
         length = (self.n * total / (self.n + total)) ** 0.5
         centred[:rows] -= mean_z
@@ -99,7 +100,7 @@ class NormalEquations:
         self.mean_y += step_y * (total / self.n)
 
     def merge(self, other: NormalEquations) -> None:
-        """Add the rows of `other`, whose sums may become part of these."""
+        """Add the rows of `other`, whose sums may then be shared."""
         if self.n == 0:
             self.__dict__ = other.__dict__
             return
@@ -142,8 +143,8 @@ class NormalEquations:
     def path(self, relative: list[float], floor: float = 0.0) -> Iterator[Linear]:
         """Yield the solution for every relative lambda.
 
-        lambda = relative * trace of the centred covariance, which is the mean squared row norm: a
-        number that depends neither on n nor on the number of features. `floor` as for solve_path.
+        lambda = relative * trace of the centred covariance, the mean squared row norm, which depends neither
+        on n nor on the number of features. `floor` as for solve_path.
         """
         if self.n == 0:
             raise ValueError("NormalEquations holds no rows. Add a batch before solving.")
@@ -162,7 +163,7 @@ class KernelPredictor:
     lam: float
 
     def predict(self, gram: Tensor) -> Tensor:
-        """Return predictions (r, k) for kernel rows (r, n) against the training set."""
+        """Return predictions (r, k) for kernel rows (r, n) with the training set."""
         return gram.to(self.weight) @ self.weight + self.bias
 
 
@@ -186,10 +187,10 @@ def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[Kernel
     lambdas = absolute(relative, float(centred.trace()) / n)
     mean_y = y.mean(0)
     for a, lam in zip(solve_path(centred / n, (y - mean_y) / n, lambdas), lambdas, strict=True):
-        a = a - a.mean(0)  # H a: makes the centring of new rows part of the weights
+        a = a - a.mean(0)  # H a: the weights then include the centring of new rows
         yield KernelPredictor(a, mean_y - row @ a, lam)
 
 
 def absolute(relative: list[float], trace: float) -> list[float]:
-    """Scale relative ridge parameters; constant features (trace 0) still get a positive one."""
+    """Return absolute ridge parameters; constant features (trace 0) keep the relative ones, which are > 0."""
     return [r * trace if trace > 0 else r for r in relative]

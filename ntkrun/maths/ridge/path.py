@@ -1,7 +1,4 @@
-"""One positive-semidefinite system for many ridge parameters.
-
-See docs/math.md, section 6.
-"""
+"""Solve one positive-semidefinite system for many ridge parameters; see docs/math.md, section 6."""
 
 from __future__ import annotations
 
@@ -15,7 +12,7 @@ from ntkrun import checks
 from ntkrun.errors import must_be
 from ntkrun.maths.eigen import eigh
 
-# eigh costs about 25 Cholesky factorisations of the same size here; below this it is cheap anyhow
+# eigh costs about 25 Cholesky factorisations of the same size; up to this size it is cheap
 EIGH_LIMIT = 1024
 
 
@@ -25,7 +22,7 @@ def grid(lambda_min: float, lambda_max: float, lambda_count: int) -> list[float]
 
 
 def grid_problems(owner: str, lambda_min: float, lambda_max: float, lambda_count: int) -> list[str]:
-    """Return one sentence for everything that is wrong with the arguments of `grid`."""
+    """Return one sentence per wrong argument of `grid`."""
     out = checks.real(owner, "lambda_min", lambda_min, 0)
     out += checks.real(owner, "lambda_max", lambda_max, 0)
     out += checks.integer(owner, "lambda_count", lambda_count, 1, 1000)
@@ -37,9 +34,9 @@ def grid_problems(owner: str, lambda_min: float, lambda_max: float, lambda_count
 def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float = 0.0) -> Iterator[Tensor]:
     """Yield (gram + lambda I)^-1 target for each lambda, in order.
 
-    Eigendecomposition up to EIGH_LIMIT rows, one Cholesky factorisation a lambda above. Both treat a
-    singular Gram matrix: negative eigenvalues (rounding) count as zero, and a failed factorisation
-    falls back to the eigendecomposition.
+    Eigendecomposition up to EIGH_LIMIT rows, one Cholesky factorisation per lambda above. Both handle a
+    singular Gram matrix: negative eigenvalues (rounding) count as zero, and a failed factorisation falls back
+    to the eigendecomposition.
 
     Parameters
     ----------
@@ -48,10 +45,12 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float 
     target : Tensor (m, k)
     lambdas : list of float, > 0
     floor : float
-        Of the largest eigenvalue: what `target` has in directions below it is rounding, and is left out by
-        the eigendecomposition. A lambda near the precision would enlarge it to visible digits.
+        Share of the largest eigenvalue. Directions below it hold only rounding errors of `target`, which a
+        lambda near the precision would enlarge to visible digits; the eigendecomposition leaves them out.
 
-    Cost: O(m^3) once, or m^3 / 3 multiply-adds a lambda; one copy of `gram`, which is factored in place.
+    Notes
+    -----
+    Cost: O(m^3) once, or m^3 / 3 multiply-adds per lambda; one copy of `gram`, which is factored in place.
     """
     solve: Callable[[float], Tensor] | None = None
     if gram.shape[0] <= EIGH_LIMIT:
@@ -63,10 +62,10 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float 
         if solve is None:
             factor.copy_(gram)
             factor.diagonal().add_(lam)
-            # the transpose is in LAPACK's own order, so nothing is copied
+            # the transpose is in LAPACK's order, so nothing is copied
             torch.linalg.cholesky_ex(factor.mT, upper=True, out=(factor.mT, info))
             if int(info) == 0:
-                # unlike cholesky_solve, these two take the factor as it lies and do not copy it
+                # unlike cholesky_solve, these two do not copy the factor
                 half = torch.linalg.solve_triangular(factor, target, upper=False)
                 yield torch.linalg.solve_triangular(factor.mT, half, upper=True)
                 continue

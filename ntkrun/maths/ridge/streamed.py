@@ -1,4 +1,4 @@
-"""Ridge regression without a Gram matrix: conjugate gradients that pass over the features again and again."""
+"""Ridge regression without a Gram matrix, by conjugate gradients that reread the features."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ntkrun.maths.ridge.normal import Linear, absolute
 from ntkrun.maths.rng import Stream
 
 TINY = torch.finfo(torch.float64).tiny
-# yields (features (r, m), targets (r, k)) of all rows, batch by batch, as often as it is called
+# every call yields (features (r, m), targets (r, k)) of all rows, batch by batch
 Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
 
 
@@ -38,15 +38,15 @@ class Preconditioner:
 
 @dataclass
 class Solution:
-    """Weights of some ridge parameters and how well they are known.
+    """Weights for some ridge parameters, and their accuracy.
 
     Attributes
     ----------
     fits : list of Linear
     gaps : list of float
-        Estimated distance of each objective from its minimum, relative to it.
+        Estimated distance of each objective from its minimum, relative to the objective.
     passes : int
-        Over the features.
+        Passes over the features.
     """
 
     fits: list[Linear]
@@ -55,23 +55,27 @@ class Solution:
 
 
 class Streamed:
-    """The covariance of features that are read again for each product with it.
+    """The covariance of features that are reread for each product with it.
 
         minimise (1/n) ‖Z w + b - Y‖² + lambda ‖w‖²
 
     One pass takes means, variances and the right-hand side; one takes a sketch of the leading eigenvectors;
-    then each pass is a step of conjugate gradients for all lambdas and targets together. Memory: 3 m rank
-    numbers while sketching, 7 m k for each lambda; no m^2.
+    then each pass is a step of conjugate gradients for all lambdas and targets together.
 
     Parameters
     ----------
     batches : callable
+        Yields (features, targets) of all rows, batch by batch, at every call.
     rank : int
         Eigenvectors in the preconditioner.
     seed : int
-        Of the sketch; it changes nothing but the number of passes.
+        Seed of the sketch; it changes only the number of passes.
     preconditioner : Preconditioner or None
-        Of another `Streamed`, on much the same rows.
+        That of another `Streamed` on much the same rows.
+
+    Notes
+    -----
+    Memory: 3 m rank numbers while sketching, 7 m k per lambda; no m^2.
     """
 
     def __init__(
@@ -100,7 +104,7 @@ class Streamed:
         self.preconditioner = preconditioner or self._precondition(min(rank, len(self.mean_z)), seed)
 
     def product(self, w: Tensor) -> Tensor:
-        """Return covariance @ w for w (m, c), in w's dtype: one pass."""
+        """Return covariance @ w for w (m, c), in w's dtype, in one pass."""
         out, mean = torch.zeros_like(w), self.mean_z.to(w)
         for z, _ in self.batches():
             z = z.to(w) - mean
@@ -109,7 +113,7 @@ class Streamed:
 
     def _precondition(self, rank: int, seed: int) -> Preconditioner:
         m = len(self.mean_z)
-        # single precision does for what only steers the steps
+        # single precision is enough, since this only steers the steps
         test = Stream(seed).child("sketch").gaussian(m, rank).to(self.mean_z.device)
         test = torch.linalg.qr(test).Q
         image = self.product(test)
@@ -139,14 +143,14 @@ class Streamed:
         relative : list of float
             As in NormalEquations.path.
         tolerance : float
-            Of the objective: (F(w) - min F) / F(w), by <r, P^-1 r> / lambda >= F(w) - min F, which holds as
-            far as the sketch does for the leading eigenvalues.
+            Largest accepted gap (F(w) - min F) / F(w) of the objective, estimated by <r, P^-1 r> / lambda >=
+            F(w) - min F, which holds as far as the sketch does for the leading eigenvalues.
         most : int
-            Passes; what has not converged by then is returned as it is, with its gap.
+            Maximum passes; fits that have not converged by then are returned with their gap.
         start : Tensor (m, k) or None
             Weights to start from.
         watch : callable or None
-            Told the largest gap after each pass.
+            Receives the largest gap after each pass.
         """
         lam = torch.tensor(absolute(relative, self.trace), dtype=torch.float64, device=self.cross.device)
         count, (m, k) = len(relative), self.cross.shape
@@ -163,12 +167,12 @@ class Streamed:
         while passes < most and bool((open_ := gaps > tolerance).any()):
             left = open_.nonzero().flatten()
             direction = p[left]
-            # all lambdas and targets ride on one pass
+            # one pass serves all lambdas and targets
             wide = direction.permute(1, 0, 2).reshape(m, -1)
             image = self.product(wide).reshape(m, len(left), k).permute(1, 0, 2)
             image = image + lam[left, None, None] * direction
             passes += 1
-            # one step length a target: its own conjugate gradients
+            # one step length per target: each has its own conjugate gradients
             before = (r[left] * z[left]).sum(1, keepdim=True)
             step = before / (direction * image).sum(1, keepdim=True).clamp(min=TINY)
             w[left] += step * direction

@@ -1,7 +1,4 @@
-"""CountSketch with equally filled buckets.
-
-See docs/math.md, section 3.
-"""
+"""CountSketch with equally filled buckets; see docs/math.md, section 3."""
 
 from __future__ import annotations
 
@@ -13,17 +10,23 @@ from ntkrun.maths.rng import Stream
 
 
 class CountSketch:
-    """Each coordinate goes to one bucket with a random sign: E<Sx, Sy> = <x, y>, cost O(dim_in).
+    """Each coordinate goes to one bucket with a random sign: E<Sx, Sy> = <x, y>.
 
     Charikar, Chen, Farach-Colton 2002. Buckets are the columns of a random permutation cut into equal rows,
-    so that the sums are dense adds. Where dim_in <= dim it is an isometry.
+    so that the sums are dense additions. If dim_in <= dim it is an isometry.
 
     Parameters
     ----------
     dim_in, dim : int
         Dimensions before and after.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the sketch.
+
+    Notes
+    -----
+    Cost: O(dim_in) per row.
     """
 
     def __init__(self, dim_in: int, dim: int, stream: Stream, dtype: torch.dtype = torch.float32):

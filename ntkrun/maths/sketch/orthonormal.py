@@ -16,7 +16,9 @@ class Orthonormal:
     dim_in, dim : int
         Dimensions before and after.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the sketch.
 
     Notes
     -----

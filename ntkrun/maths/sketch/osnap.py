@@ -1,7 +1,4 @@
-"""OSNAP: s signed entries a coordinate; sparse input is never densified.
-
-See docs/math.md, section 3.
-"""
+"""OSNAP: s signed entries per coordinate; sparse input stays sparse. See docs/math.md, section 3."""
 
 from __future__ import annotations
 
@@ -16,18 +13,24 @@ from ntkrun.maths.rng import Stream
 
 
 class OSNAP:
-    """Sparse sketch with s non-zeros +-1/sqrt(s) for each input coordinate, one in each of s blocks of rows.
+    """Sparse sketch with s non-zeros +-1/sqrt(s) per input coordinate, one in each of s blocks of rows.
 
-    E<Sx, Sy> = <x, y>. Nelson and Nguyen 2013; s = 1 is CountSketch. Cost O(s nnz(x)): this is the input
-    sparsity time of Zandieh et al. 2021, theorem 1.
+    E<Sx, Sy> = <x, y>. Nelson and Nguyen 2013; s = 1 is CountSketch.
 
     Parameters
     ----------
     dim_in, dim : int
+        Dimensions before and after.
     stream : Stream
+        Source of the random numbers.
     sparsity : int
         s, at most dim.
     dtype : torch.dtype
+        Precision of the sketch.
+
+    Notes
+    -----
+    Cost: O(s nnz(x)), the input sparsity time of Zandieh et al. 2021, theorem 1.
     """
 
     def __init__(

@@ -1,7 +1,4 @@
-"""Sketches of all tensor powers x, x (x) x, ... up to a degree, from one binary tree.
-
-See docs/math.md, section 3.
-"""
+"""Sketches of all tensor powers of x up to a degree, from one binary tree; see docs/math.md, section 3."""
 
 from __future__ import annotations
 
@@ -15,11 +12,11 @@ from ntkrun.maths.sketch.product import make_product
 class PolySketch:
     """Z_l with E<Z_l(x), Z_l(y)> = <x, y>^l for every l = 1..degree; Z_1 = x itself.
 
-    The tree of Ahle et al. 2020 (theorem 1): the left subtree serves the largest power of two below
-    `degree`, the right one the rest, and one node joins the left subtree's highest power with every
-    power of the right one. Lower powers are read off the left subtree, where Zandieh et al. put unit
-    vectors at the spare leaves; so any degree is allowed and no noise is spent on constants.
-    Nodes are independent and every power passes each at most once: unbiased, at depth log2(degree).
+    The tree of Ahle et al. 2020 (theorem 1): the left subtree serves the largest power of two below `degree`,
+    the right one the rest, and one node joins the left subtree's highest power with every power of the right
+    one. Lower powers are read off the left subtree, where Zandieh et al. put unit vectors at the spare
+    leaves; so any degree is allowed and no noise is spent on constants. Nodes are independent and every power
+    passes each at most once: unbiased, at depth log2(degree).
 
     Parameters
     ----------
@@ -28,7 +25,9 @@ class PolySketch:
     dim : int
         Dimension of x and of every sketch.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the sketch.
     product : {"auto", "dense", "srht"}
         Kind of the nodes.
     """

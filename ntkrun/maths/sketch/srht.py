@@ -25,10 +25,10 @@ def hadamard(x: Tensor) -> Tensor:
 
 
 class SignedRows:
-    """`count` rows of H D for fresh random signs D: what SRHT and TensorSRHT are made of.
+    """`count` rows of H D for fresh random signs D, the parts of SRHT and TensorSRHT.
 
-    Rows are drawn without replacement. If more are wanted than there are, a further block with new signs
-    begins. <row_i, x> <row_i, y> has the mean <x, y>.
+    Rows are drawn without replacement. If there are too few, a further block with new signs begins. <row_i,
+    x> <row_i, y> has the mean <x, y>.
     """
 
     def __init__(self, dim_in: int, count: int, stream: Stream, dtype: torch.dtype):
@@ -62,7 +62,9 @@ class SRHT:
     dim_in, dim : int
         Dimensions before and after.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the sketch.
 
     Notes
     -----
@@ -93,7 +95,9 @@ class TensorSRHT:
     left, right, dim : int
         Dimensions of x, of y and of the result.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the sketch.
     """
 
     def __init__(self, left: int, right: int, dim: int, stream: Stream, dtype: torch.dtype = torch.float32):
@@ -108,7 +112,7 @@ class TensorSRHT:
         return self
 
     def apply_left(self, x: Tensor) -> Tensor:
-        """Return the factor of x, which may be multiplied with several `apply_right`."""
+        """Return the factor of x, which serves for several `apply_right`."""
         return self.left(x) * self.dim**-0.5
 
     def apply_right(self, y: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Exact kernels of a network, and features that have them."""
+"""Exact kernels of a network, and features with exactly these kernels."""

@@ -1,9 +1,7 @@
-"""Exact convolutional neural tangent kernel with global average pooling.
+"""Exact convolutional neural tangent kernel with global average pooling; see docs/math.md, section 2.
 
-See docs/math.md, section 2.
-
-Source: Arora et al. 2019, "On exact computation with an infinitely wide neural net"; in the form that
-Zandieh et al. 2021 (section 4) sketch. `depth` counts convolutions: Arora's "depth d" has d-1.
+Source: Arora et al. 2019, "On exact computation with an infinitely wide neural net", in the form that Zandieh
+et al. 2021 (section 4) sketch. `depth` counts convolutions: Arora's "depth d" has d-1.
 """
 
 from __future__ import annotations
@@ -27,22 +25,25 @@ from ntkrun.maths.network.positions import patch_sum, planar
 
 @dataclass(frozen=True)
 class CNTK:
-    """The exact kernel; calling it on two image batches gives the Gram matrix between them.
+    """The exact kernel; a call with two image batches gives the Gram matrix between them.
 
     Parameters
     ----------
     depth : int
-        Convolutions, L >= 1 (>= 2 for trained="inner", where depth 1 trains nothing).
+        Convolutions, L >= 1 (>= 2 for trained="inner", since depth 1 trains nothing).
     filter_size : int
         Odd side q of the filters.
     trained : {"inner", "all"}
-        "inner" leaves the first convolution and the last linear layer untrained (the paper's
-        kernel); "all" trains every layer.
+        "inner" leaves the first convolution and the last linear layer untrained (the paper's kernel); "all"
+        trains every layer.
     padding : {"same", "valid"}
+        "same" adds zeros so that images keep their size; "valid" does not.
     duals : tuple of (kappa1, kappa0) for each layer, or None
-        Other dual activations in place of the ReLU's, such as the polynomials of a sketch.
+        Dual activations that replace the ReLU's, such as the polynomials of a sketch.
 
-    Cost: 4 (HW)^2 L arccosines a pair of H x W images, O(HW) memory a thread on the CPU.
+    Notes
+    -----
+    Cost: 4 (HW)^2 L arccosines per pair of H x W images, O(HW) memory per thread on the CPU.
     """
 
     depth: int = 3
@@ -52,7 +53,7 @@ class CNTK:
     duals: tuple[tuple[Activation, Activation], ...] | None = None
 
     def __call__(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """Return Theta, (n, m); entries of a symmetric block (y None) are computed once.
+        """Return Theta (n, m); entries of a symmetric block (y None) are computed once.
 
         x (n, H, W, C) and y (m, H, W, C), float32 or float64, on one device.
         """
@@ -98,7 +99,7 @@ class CNTK:
         )
 
     def _pairs_torch(self, x: Tensor, y: Tensor, ix: np.ndarray, iy: np.ndarray) -> Tensor:
-        """Do the same on any device: displacements outside, pairs batched inside."""
+        """Do the same on any device: loop over displacements, batch the pairs."""
         height, width = x.shape[1:3]
         batch = max(1, (1 << 24) // (height * width * (x.shape[3] + 8)))
         layers = steps(("conv", "act") * self.depth, self.filter_size)
@@ -121,18 +122,18 @@ class CNTK:
 
     @property
     def _shrink(self) -> int:
-        """What all convolutions take off a side."""
+        """Pixels that all convolutions together take off a side."""
         return 0 if self.padding == "same" else (self.filter_size - 1) * self.depth
 
     def _duals(self, layer: int) -> tuple[Activation, Activation]:
         return self.duals[layer] if self.duals else (kappa1, kappa0)
 
     def _mean(self, z: Tensor) -> Tensor:
-        """Return the mean over q x q windows of z (n, h, w), with zeros outside for `same`."""
+        """Return the mean over q x q windows of z (n, h, w), with zeros outside for "same"."""
         return patch_sum(z, self.filter_size, self.padding == "same") / self.filter_size**2
 
     def _norms(self, x: Tensor) -> list[Tensor]:
-        """Return the norms (n, h, w) in front of each activation, for planar images x (n, C, H, W)."""
+        """Return the norms (n, h, w) before each activation, for planar images x (n, C, H, W)."""
         out = [self._mean(x.square().sum(1))]
         for _ in range(self.depth - 1):
             out.append(self._mean(out[-1]))
@@ -141,7 +142,7 @@ class CNTK:
 
 @dataclass
 class _Displaced:
-    """All pairs of positions with one displacement, of a batch of image pairs, (n, h, w).
+    """All pairs of positions with one displacement, for a batch of image pairs, (n, h, w).
 
     Convolutions and activations do not mix displacements.
     """
@@ -164,7 +165,7 @@ class _Displaced:
         return (_crop(norm_x, self.corner_x, size) * _crop(norm_y, self.corner_y, size)).sqrt()
 
     def average(self, z: Tensor) -> Tensor:
-        """Return the sum, in double precision: the mean is taken over all displacements together."""
+        """Return the sum in double precision; the mean is taken over all displacements together."""
         return z.sum((1, 2), dtype=torch.float64)
 
 

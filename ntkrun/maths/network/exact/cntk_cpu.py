@@ -1,12 +1,10 @@
-"""Exact CNTK of pairs of images on a CPU, one pass per displacement.
+"""Exact CNTK of pairs of images on a CPU, one pass per displacement; see docs/math.md, section 2.
 
-See docs/math.md, section 2.
-
-The recursion couples the entry (ij, i'j') only with entries shifted by the same offset on both
-sides. Flatten both images with r spare columns a row: then all entries with the same *flat*
-displacement D = p' - p form one contiguous vector, closed under the recursion, that fits the
-first-level cache. The zero columns keep neighbouring rows apart, so one loop over D visits every
-pair of positions exactly once: the (HW)^2 operations of the textbook form, none of its traffic.
+The recursion couples the entry (ij, i'j') only with entries shifted by the same offset on both sides. Both
+images are flattened with r spare columns per row. All entries with the same *flat* displacement D = p' - p
+then form one contiguous vector, closed under the recursion, that fits the first-level cache. The zero columns
+separate neighbouring rows, so one loop over D visits every pair of positions exactly once: the (HW)^2
+operations of the textbook form without its memory traffic.
 """
 
 from __future__ import annotations
@@ -31,12 +29,12 @@ def norms(x: np.ndarray, depth: int, filter_size: int, same: bool) -> list[np.nd
     return out
 
 
-# One-dimensional loops: LLVM turns them into vector code, which it does not for four indices.
+# LLVM vectorises one-dimensional loops, but not loops over four indices.
 
 
 @nb.njit(fastmath=FAST)
 def _box(g, rows, c, start, stride, q, n):
-    """c[p] = sum over a, b < q of g[start + p + a stride + b], p < n."""
+    """Set c[p] to the sum over a, b < q of g[start + p + a stride + b], for p < n."""
     reach = n + (q - 1) * stride
     for p in range(reach):
         total = g[start + p]
@@ -54,7 +52,7 @@ def _box(g, rows, c, start, stride, q, n):
 def _box3(g, rows, to, start, stride, n):
     """Do the same for q = 3 with the sums written out.
 
-    Views instead of index sums: numba must allow for p + 1 < 0, which forbids vector code.
+    Uses views instead of index sums: numba must allow for p + 1 < 0, which prevents vector code.
     """
     a, b, c = g[start:], g[start + 1 :], g[start + 2 :]
     for p in range(n + 2 * stride):
@@ -66,7 +64,7 @@ def _box3(g, rows, to, start, stride, n):
 
 @nb.njit(fastmath=FAST)
 def _combine(k0, k1, sx, sy, rx, ry, theta, gamma, inner, scale, n):
-    """gamma = s k1 and inner = s (theta / (sx sy) k0 + k1) with s = sx sy scale; 0 off the image."""
+    """Set gamma = s k1 and inner = s (theta / (sx sy) k0 + k1) with s = sx sy scale; 0 off the image."""
     for p in range(n):
         g = sx[p] * sy[p] * scale
         gamma[p] = g * k1[p]
@@ -81,7 +79,7 @@ def _gamma_only(k1, sx, sy, gamma, scale, n):
 
 @nb.njit(fastmath=FAST)
 def _sum_last(k0, k1, sx, sy, rx, ry, theta, train_all, n):
-    """Return the sum of theta k0 (+ sx sy k1 where the last layer is trained) over the image."""
+    """Return the sum of theta k0 (+ sx sy k1 if the last layer is trained) over the image."""
     total = k0.dtype.type(0)
     for p in range(n):
         total += sx[p] * sy[p] * theta[p] * rx[p] * ry[p] * k0[p]
@@ -93,7 +91,7 @@ def _sum_last(k0, k1, sx, sy, rx, ry, theta, train_all, n):
 
 @nb.njit(fastmath=FAST)
 def _products(x, y, out, n):
-    """out[p] = sum over channels of x y."""
+    """Set out[p] to the sum over channels of x y."""
     out[:n] = 0
     for k in range(x.shape[0]):
         a, b = x[k], y[k]
@@ -103,17 +101,17 @@ def _products(x, y, out, n):
 
 @nb.njit(parallel=True, fastmath=FAST, cache=True, nogil=True)
 def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, snap, chunks, out):
-    """out[p] = sum over all pairs of positions of Pi_L for images x[ix[p]], y[iy[p]].
+    """Set out[p] to the sum over all pairs of positions of Pi_L for images x[ix[p]], y[iy[p]].
 
-    x, y (n, C, P) flattened with row stride `stride`; sx, sy (n, L, P) square roots of the norms
-    and rx, ry their reciprocals, all 0 off the image; `chunks` is the number of parallel tasks.
+    x, y (n, C, P) flattened with row stride `stride`; sx, sy (n, L, P) square roots of the norms and rx, ry
+    their reciprocals, all 0 off the image; `chunks` is the number of parallel tasks.
     """
     depth, positions = sx.shape[1:]
     pairs = ix.shape[0]
     scale = x.dtype.type(1 / (q * q))
     r = q // 2 if same else 0
-    before = r * stride + r  # so far a window reaches back
-    reach = (q - 1) * (stride + 1)  # and in all
+    before = r * stride + r  # how far a window reaches back
+    reach = (q - 1) * (stride + 1)  # its whole reach
     for chunk in nb.prange(chunks):
         buffers = np.zeros((7, positions + 2 * reach), x.dtype)
         gamma, inner, rows, c, theta_buffer = buffers[0], buffers[1], buffers[2], buffers[3], buffers[4]
@@ -140,7 +138,7 @@ def cntk_pairs(x, y, ix, iy, sx, sy, rx, ry, stride, q, same, train_all, poly, s
                         else:
                             theta[:n] = 0
                     elif layer == 1 and not train_all:
-                        theta[:n] = c[:n]  # Pi_1 is C_2 where nothing was trained before it
+                        theta[:n] = c[:n]  # Pi_1 is C_2 if nothing before it is trained
                     elif q == 3:
                         _box3(inner, rows, theta, reach - before, stride, n)
                     else:

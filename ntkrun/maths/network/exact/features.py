@@ -1,7 +1,7 @@
 """A network read as exact features: roots of Gram matrices, full products, direct sums; nothing is random.
 
-The inner products of these features are the kernel exactly, which proves how layers are chained. All
-positions of a batch are seen at once, so this reading is for proofs on small batches, not for learning.
+Their inner products are the kernel exactly, which proves that layers are chained correctly. All positions of
+a batch are processed at once, so use this reading for proofs on small batches, not for learning.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def gram(constant: Tensor, rest: Tensor) -> Tensor:
 
 
 def cosines(pair: Pair) -> Tensor:
-    """Return Sigma / sqrt(N N') (N, N); what rounding keeps off +-1 by up to 1e-12 is put there.
+    """Return Sigma / sqrt(N N') (N, N); values within 1e-12 of +-1 become +-1.
 
     arccos turns 1e-16 at 1 into 1e-8, which would hide errors of the chain.
     """
@@ -44,7 +44,7 @@ def cosines(pair: Pair) -> Tensor:
 
 @dataclass
 class ExactFeatures:
-    """Layers with the exact kernel, in the place of sketched ones.
+    """Layers with the exact kernel, in place of sketched ones.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class ExactFeatures:
     filter_size : int or None
         None for rows.
     same : bool
-        Pad with zeros so that an image keeps its size.
+        Pad with zeros so that images keep their size.
     """
 
     trained: bool
@@ -61,7 +61,7 @@ class ExactFeatures:
     same: bool = True
 
     def conv(self, step: Step) -> ExactConv:
-        """Return a convolution: of pixels for the first, else of a pair."""
+        """Return a convolution: of pixels if it is the first, else of a pair."""
         return ExactConv(step.q, self.same, self.trained if step.number == 0 else None)
 
     def act(self, step: Step) -> ExactRelu:
@@ -69,16 +69,16 @@ class ExactFeatures:
         return ExactRelu()
 
     def pool(self, step: Step) -> NoReturn:
-        """Raise NotImplementedError: pairs carry the norm of one position each."""
+        """Raise NotImplementedError: a pair holds the norms of single positions only."""
         raise NotImplementedError("exact features have no pool between their layers")
 
     def head(self, step: Step) -> ExactHead:
-        """Return the last activation with the average behind it."""
+        """Return the last activation and the average."""
         return ExactHead(self.trained, self.filter_size)
 
 
 class ExactRelu:
-    """An activation with kappa1 and kappa0 themselves and the whole tensor product."""
+    """An activation with the exact kappa1 and kappa0 and the whole tensor product."""
 
     def __call__(self, pair: Pair) -> Pair:
         """Return phi' and psi' with the exact inner products."""
@@ -99,6 +99,7 @@ class ExactConv:
     ----------
     filter_size : int
     same : bool
+        Pad with zeros so that images keep their size.
     trained : bool or None
         Whether the first convolution, which takes pixels (n, H, W, C), is trained. None for later ones.
     """
@@ -129,7 +130,7 @@ class ExactConv:
 
 
 class ExactHead:
-    """The last activation and the average, without a sketch: the pooled product in full.
+    """The last activation and the average, with the full pooled product instead of a sketch.
 
     Parameters are those of ExactFeatures.
     """

@@ -1,4 +1,4 @@
-"""A network read as its exact kernel: Sigma and Theta between positions of pairs of images."""
+"""A network read as its exact kernel, Sigma and Theta between positions of image pairs."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ class Entries:
 
 
 class Positions(Protocol):
-    """What a layer does to the positions that `Entries` are kept for."""
+    """Interface of the positions that `Entries` are kept for: what layers do to them."""
 
     def mean(self, z: Tensor) -> Tensor:
-        """Return the mean over the offsets of a neighbourhood, which both positions share."""
+        """Return the mean over the offsets of a neighbourhood, shared by both positions."""
 
     def pool(self, z: Tensor) -> Tensor:
         """Return the mean over 2 x 2 positions on both sides."""
 
     def scale(self, acts: int, sigma: Tensor) -> Tensor:
-        """Return sqrt(N N') in front of activation number `acts`, shaped like sigma."""
+        """Return sqrt(N N') before activation number `acts`, shaped like sigma."""
 
     def average(self, z: Tensor) -> Tensor:
         """Return the last average."""
@@ -46,7 +46,7 @@ class ExactKernel:
     ----------
     positions : Positions
     duals : callable
-        From the number of an activation to the functions (f, f') of cosines.
+        Maps the number of an activation to its functions (f, f') of cosines.
     trained : {"inner", "all", "last"}
     """
 
@@ -55,7 +55,7 @@ class ExactKernel:
     trained: str
 
     def start(self, sigma: Tensor) -> Entries:
-        """Return the state in front of the first layer, for the inner products of pixels."""
+        """Return the state before the first layer, for the inner products of pixels."""
         return Entries(sigma, sigma if self.trained == "all" else torch.zeros_like(sigma))
 
     def conv(self, step: Step) -> Callable[[Entries], Entries]:
@@ -76,7 +76,7 @@ class ExactKernel:
         return act
 
     def head(self, step: Step) -> Callable[[Entries], Tensor]:
-        """Return the last activation with the average behind it."""
+        """Return the last activation and the average."""
 
         def head(entries: Entries) -> Tensor:
             sigma, theta = self._activated(step, entries)

@@ -1,7 +1,7 @@
 """Exact CNTK of any order of convolutions, activations and average pools (docs/math.md, section 2).
 
-Pools couple different displacements, so the fast recursion of `cntk` does not apply: whole maps over pairs of
-positions are kept. A reference for a few hundred pairs, not for a data set.
+Pools couple different displacements, so the fast recursion of `cntk` does not apply and whole maps over pairs
+of positions are kept. Use it as a reference for a few hundred pairs, not for a data set.
 """
 
 from __future__ import annotations
@@ -23,13 +23,14 @@ RELU = ReluDual()
 
 @dataclass(frozen=True)
 class LayeredCNTK:
-    """The exact kernel of a network given as words; calling it gives the Gram matrix of image batches.
+    """The exact kernel of a list of layers; a call gives the Gram matrix of image batches.
 
     Parameters
     ----------
     layers : tuple of {"conv", "act", "pool"}
         As `network.layers.problems` allows them.
     filter_size : int
+        Odd side q of the filters.
     trained : {"inner", "all", "last"}
         "last" gives the kernel of the activations.
     padding : {"same", "valid"}
@@ -37,7 +38,7 @@ class LayeredCNTK:
     dual : DualActivation
         The non-linearity.
     cells : int
-        The last average is taken over pairs of positions in the same one of cells x cells parts.
+        The last average is over pairs of positions in the same one of cells x cells parts.
     """
 
     layers: tuple[str, ...]
@@ -60,13 +61,13 @@ class LayeredCNTK:
         return torch.stack(out) if out else x.new_empty(0)
 
     def _norms(self, x: Tensor) -> list[Tensor]:
-        """Return Sigma(x, x) at every position in front of each activation."""
+        """Return Sigma(x, x) at every position before each activation."""
         norms: list[Tensor] = []
         self._pair(x, x, norms, norms)
         return norms
 
     def _pair(self, x: Tensor, y: Tensor, norms_x: list[Tensor], norms_y: list[Tensor]) -> Tensor:
-        """Return Theta(x, y); a norms list that is still too short is filled with the diagonal of Sigma."""
+        """Return Theta(x, y); a norms list that is too short is filled with the diagonal of Sigma."""
         functions = self.dual.first, self.dual.second
         reading = ExactKernel(_Maps(self, norms_x, norms_y), lambda _: functions, self.trained)
         chain: Chain = read(steps(self.layers, self.filter_size), reading)

@@ -1,11 +1,9 @@
-"""The last non-linearity of an adaptive network and the average over positions.
+"""The last non-linearity of a fitted network and the average over positions; see docs/math.md, section 7.
 
-See docs/math.md, section 7.
-
-tangent part        mean over positions of psi (x) f'-features: one exact batched matrix product, whose
+tangent part        mean over positions of psi (x) f'-features: one exact batched matrix product; its
                     entries that vary most between images of the sample are the columns
-activation part     mean over positions of k1(x, landmarks), which is linear, so the matrix that makes
-                    features of it is applied once a cell and many landmarks are cheap
+activation part     mean over positions of k1(x, landmarks); it is linear, so the matrix that makes
+                    features of it is applied once per cell, and many landmarks are cheap
 
 Averages are taken over each of cells x cells parts of the image; 1 is global average pooling.
 """
@@ -23,7 +21,7 @@ from ntkrun.maths.network.nystrom.layers import Conv, Fitting, Maps, Patches, Sa
 from ntkrun.maths.network.positions import planar, reciprocal
 from ntkrun.maths.rng import Stream
 
-# so many at a time: kernel values of 32 x 32 positions then stay in the cache
+# numbers per block, so that kernel values of 32 x 32 positions stay in the cache
 IMAGES, LANDMARKS = 4, 512
 
 
@@ -35,16 +33,19 @@ def by_cell(z: Tensor, cells: int) -> Tensor:
 
 
 class TangentPart:
-    """Features of Theta_{L-1} Gdot_L, averaged.
+    """Averaged features of Theta_{L-1} Gdot_L.
 
     Parameters
     ----------
     q : int
-        Side of the last convolution's neighbourhood; 1 if something stands between it and the activation.
+        Side of the last convolution's neighbourhood; 1 if another layer stands before the activation.
     settings : Fitting
     columns : int
+        Maximum columns.
     cells : int
+        Averages are taken over cells x cells parts of the image.
     stream : Stream
+        Source of the choice of landmarks.
     """
 
     def __init__(self, q: int, settings: Fitting, columns: int, cells: int, stream: Stream):
@@ -53,7 +54,7 @@ class TangentPart:
         self.kept: Tensor | None = None
 
     def fit(self, maps: Maps) -> None:
-        """Choose landmarks, directions and the columns that are kept from the maps of a sample."""
+        """Choose landmarks, directions and the kept columns from the maps of a sample."""
         self.conv.fit(maps)
         sample = Sample(self.conv.patches, maps, self.settings.candidates, self.stream)
         assert sample.theta is not None, "the tangent part of a head needs psi"
@@ -81,7 +82,7 @@ class TangentPart:
 
 
 class ActivationPart:
-    """Features of Gamma_L, averaged; parameters as for TangentPart. A landmark gives a column a cell."""
+    """Averaged features of Gamma_L; parameters as for TangentPart. A landmark gives one column per cell."""
 
     def __init__(self, q: int, settings: Fitting, columns: int, cells: int, stream: Stream):
         count = max(1, columns // cells**2)
@@ -114,13 +115,13 @@ class ActivationPart:
 
 
 class AdaptiveHead:
-    """Features (n, feature_dim) of the averaged Theta_{L-1} Gdot_L, Gamma_L or both, after `trained`.
+    """Features (n, feature_dim) of the averaged Theta_{L-1} Gdot_L, Gamma_L or both, depending on `trained`.
 
     Parameters
     ----------
     parts : list of TangentPart or ActivationPart
     feature_dim : int
-        Columns; what the parts do not fill is zero.
+        Columns; those that the parts do not fill are zero.
     """
 
     def __init__(self, parts: list[TangentPart | ActivationPart], feature_dim: int):

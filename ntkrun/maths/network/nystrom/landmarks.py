@@ -1,12 +1,10 @@
-"""Nystrom maps: a kernel as inner products of short vectors, exact at landmarks.
-
-See docs/math.md, section 7.
+"""Nystrom maps: a kernel as inner products of short vectors, exact at landmarks; see docs/math.md, section 7.
 
     phi(x) = k(x, landmarks) K_zz^(-1/2),     K_zz the kernel between landmarks
 
-followed by the leading directions of a sample. Williams & Seeger 2001; landmarks are drawn by randomly
+followed by the leading directions of a sample. Williams & Seeger 2001. Landmarks are drawn by randomly
 pivoted Cholesky (Chen, Epperly, Tropp & Webber 2022): each with probability proportional to what the earlier
-ones leave unexplained, which is near the best that any choice can do.
+ones leave unexplained, which is near the best possible choice.
 """
 
 from __future__ import annotations
@@ -16,15 +14,15 @@ from torch import Tensor
 
 from ntkrun.maths.eigen import eigh
 
-# K_zz is treated as having no eigenvalue below this share of its largest: float32 features carry no more
+# eigenvalues of K_zz below this share of the largest count as zero: float32 features carry no more
 FLOOR = 1e-6
 
 
 def choose(gram: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """Return `count` distinct row numbers, or all there are, by randomly pivoted Cholesky, int64 on the CPU.
 
-    gram (s, s) float64, the kernel between all candidates.
-    Candidates that are explained already fill up the number where the kernel has a lower rank.
+    gram (s, s) float64 is the kernel between all candidates. If its rank is lower than `count`, candidates
+    that are already explained make up the number.
     """
     count = min(count, len(gram))
     left = gram.diagonal().clone()
@@ -48,7 +46,7 @@ def choose(gram: Tensor, count: int, generator: torch.Generator) -> Tensor:
 def nystrom(between: Tensor, gram: Tensor, dim: int) -> Tensor:
     """Return A (r, dim) such that k(x, landmarks) @ A are the features of x.
 
-    between (r, r) is the kernel of the landmarks, gram (s, r) that of a sample to them, both float64. The
+    between (r, r) is the kernel of the landmarks, gram (s, r) that of a sample with them, both float64. The
     columns are the `dim` directions with the largest second moment over the sample, largest first.
     """
     values, vectors = eigh(between)

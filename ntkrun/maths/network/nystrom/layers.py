@@ -1,11 +1,9 @@
-"""Layers fitted to training images: a Nystrom map for each non-linearity.
+"""Layers fitted to training images, with a Nystrom map per non-linearity; see docs/math.md, section 7.
 
-See docs/math.md, section 7.
-
-Nothing here is random but the choice of landmarks, and labels are never seen. Where `relu` sketches
-polynomials of a kernel, these layers evaluate the kernel itself at landmark patches, so a few hundred
-coordinates a pixel do what the oblivious sketch cannot with thousands. Each layer is fitted on a sample of
-images that has passed the layers before it.
+Only the choice of landmarks is random, and labels are never used. `relu` sketches polynomials of a kernel;
+these layers evaluate the kernel itself at landmark patches, so a few hundred coordinates per pixel achieve
+what the oblivious sketch cannot with thousands. Each layer is fitted to a sample of images that has passed
+the layers before it.
 """
 
 from __future__ import annotations
@@ -31,14 +29,14 @@ class Maps:
     Attributes
     ----------
     norm : Tensor (n, h, w)
-        Sigma(x, x), which the features reach up to what they leave out.
+        Sigma(x, x); the features reach it up to their truncation.
     phi : Tensor (n, h, w, s)
         <phi, phi'> ~ Sigma, the kernel of the activations.
     psi : Tensor (n, h, w, t) or None
         <psi, psi'> ~ Theta, the tangent kernel.
     shared : bool
-        Whether the tangent kernel is that of the activations: phi stands for psi. If it is false and psi is
-        None, nothing is trained yet.
+        Whether the tangent kernel is that of the activations, so that phi also serves as psi. If it is false
+        and psi is None, nothing is trained yet.
     """
 
     norm: Tensor
@@ -51,21 +49,23 @@ class Maps:
         return self.phi if self.shared else self.psi
 
     def changed(self, norm: Tensor, phi: Tensor, change: Callable[[Tensor], Tensor]) -> Maps:
-        """Return maps with another norm and phi, and psi changed by `change`."""
+        """Return maps with a new norm and phi, and with psi passed through `change`."""
         return Maps(norm, phi, None if self.psi is None else change(self.psi), self.shared)
 
 
 @dataclass(frozen=True)
 class Fitting:
-    """What the layers of one resolution share.
+    """Settings shared by the layers of one resolution.
 
+    Attributes
+    ----------
     candidates : int
         Positions that landmarks are chosen from.
     landmarks, dim : int
-        Landmarks of a layer, and the leading directions that are kept.
+        Landmarks per layer, and leading directions that are kept.
     same : bool
-        Zeros around the image in front of a convolution, so that it keeps its size.
-    dual : Dual
+        Pad with zeros before a convolution so that images keep their size.
+    dual : DualActivation
         The non-linearity.
     """
 
@@ -77,14 +77,14 @@ class Fitting:
 
 
 def chunks(maps: Maps, size: int = 32) -> Iterator[Maps]:
-    """Yield the maps of a few images at a time: the whole sample would not fit into little memory."""
+    """Yield the maps of a few images at a time, to limit memory."""
     for start in range(0, len(maps.norm), size):
         cut = slice(start, start + size)
         yield maps.changed(maps.norm[cut], maps.phi[cut], itemgetter(cut))
 
 
 def passed(layer: Callable[[Maps], Maps], maps: Maps) -> Maps:
-    """Return the maps of a sample behind a layer, computed in chunks."""
+    """Return the maps of a sample after a layer, computed in chunks."""
     parts = [layer(part) for part in chunks(maps)]
     psis = [part.psi for part in parts if part.psi is not None]
     norm, phi = torch.cat([part.norm for part in parts]), torch.cat([part.phi for part in parts])
@@ -92,7 +92,7 @@ def passed(layer: Callable[[Maps], Maps], maps: Maps) -> Maps:
 
 
 class Patches:
-    """The q x q neighbourhoods of maps, as vectors that are divided by q: their norm is a mean, not a sum."""
+    """The q x q neighbourhoods of maps as vectors divided by q, so that their squared norm is a mean."""
 
     def __init__(self, q: int, same: bool):
         self.q, self.pad = q, q // 2 if same else 0
@@ -108,7 +108,7 @@ class Patches:
         return F.conv2d(planar(z), filters, padding=self.pad).permute(0, 2, 3, 1).contiguous()
 
     def take(self, z: Tensor, index: Tensor) -> Tensor:
-        """Return patches number `index` of the flattened positions, (s, c q q) float64."""
+        """Return the patches at `index` of the flattened positions, (s, c q q) float64."""
         z = F.pad(z, (0, 0, self.pad, self.pad, self.pad, self.pad))
         h, w = z.shape[1] - self.q + 1, z.shape[2] - self.q + 1
         n, i, j = index // (h * w), index // w % h, index % w
@@ -117,13 +117,13 @@ class Patches:
         return windows.flatten(1).to(torch.float64) / self.q
 
     def filters(self, rows: Tensor, dtype: torch.dtype) -> Tensor:
-        """Return rows (r, c q q) as filters (r, c, q, q) that `multiply` patches with them."""
+        """Return rows (r, c q q) as filters (r, c, q, q) for `multiply`."""
         shaped = (rows / self.q).reshape(len(rows), -1, self.q, self.q).to(dtype)
         return shaped.contiguous(memory_format=torch.channels_last)
 
 
 class Conv:
-    """A convolution by itself: the direct sum over the neighbourhood, in its leading directions."""
+    """A convolution without an activation: the direct sum of the neighbours in its leading directions."""
 
     def __init__(self, q: int, settings: Fitting, stream: Stream):
         self.patches, self.settings, self.stream = Patches(q, settings.same), settings, stream
@@ -149,16 +149,16 @@ class Conv:
 
 
 class Pool:
-    """Averages over 2 x 2 positions; an odd last row or column is left out."""
+    """Averages over 2 x 2 positions; an odd last row or column is dropped."""
 
     def fit(self, maps: Maps) -> None:
-        """Nothing to choose."""
+        """Do nothing: there is nothing to choose."""
 
     def __call__(self, maps: Maps) -> Maps:
         """Return maps of half the size.
 
-        The norm of an average needs the kernel between its four positions, which only the features know:
-        what they leave out of the norm is taken to shrink as they do.
+        The norm of an average needs the kernel between its four positions, which only the features know. The
+        part of the norm that they miss is assumed to shrink as they do.
         """
         before = self._mean(maps.phi.square().sum(-1, keepdim=True))[..., 0]
         phi = self._mean(maps.phi)
@@ -171,7 +171,7 @@ class Pool:
 
 
 class Act:
-    """A non-linearity with dual f, with the convolution right before it if there is one (q > 1).
+    """A non-linearity with dual f, and the convolution directly before it if there is one (q > 1).
 
         phi' = k1(x, landmarks) A,    k1 = sqrt(N N') f(cos)
         psi' = kt(x, landmarks) B,    kt = <psi, psi'> f'(cos) + k1
@@ -182,8 +182,9 @@ class Act:
         Side of the neighbourhood; 1 for a single position.
     settings : Fitting
     stream : Stream
+        Source of the choice of landmarks.
     tangent : bool
-        Whether anything is trained: psi comes out.
+        Whether anything is trained, so that the result has a tangent kernel.
     """
 
     def __init__(self, q: int, settings: Fitting, stream: Stream, tangent: bool = True):
@@ -205,7 +206,7 @@ class Act:
         self.b = None if kt is None else sample.directions(kt, z, self.settings.dim).to(maps.phi.dtype)
 
     def __call__(self, maps: Maps) -> Maps:
-        """Return the maps behind it."""
+        """Return the maps after the activation."""
         norm = self.patches.norm(maps.norm)
         root = norm.sqrt()
         u = self.patches.multiply(maps.phi, self.phi_filters)
@@ -224,7 +225,7 @@ class Act:
 class Sample:
     """Kernel values between candidate positions of a sample of images, float64.
 
-    cosine, outer_root (s, s); root (s,); theta (s, s) or None, the tangent kernel that comes in.
+    cosine, outer_root (s, s); root (s,); theta (s, s) or None, the incoming tangent kernel.
     """
 
     def __init__(self, patches: Patches, maps: Maps, candidates: int, stream: Stream):
@@ -235,14 +236,14 @@ class Sample:
         inverse = reciprocal(self.root)
         self.unit = patches.take(maps.phi, index) * inverse[:, None]
         self.cosine = self.unit @ self.unit.T
-        self.cosine.fill_diagonal_(1.0)  # the features leave a little out of the norm
+        self.cosine.fill_diagonal_(1.0)  # the features miss a little of the norm
         self.outer_root = torch.outer(self.root, self.root)
         psi = maps.tangent()
         self.v = None if psi is None else patches.take(psi, index) * inverse[:, None]
         self.theta = None if self.v is None else (self.v @ self.v.T) * self.outer_root
 
     def directions(self, k: Tensor, z: Tensor, dim: int) -> Tensor:
-        """Return the Nystrom map (r, dim) of a kernel k (s, s) with the norms in it, for filters without."""
+        """Return the Nystrom map (r, dim) of a kernel k (s, s) with norms, for filters of unit norm."""
         return self.root[z, None] * nystrom(k[z][:, z], k[:, z], dim)
 
     def filters(self, z: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor | None]:

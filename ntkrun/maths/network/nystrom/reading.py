@@ -1,4 +1,4 @@
-"""A network read as features that are fitted to a sample of images."""
+"""A network read as features fitted to a sample of images."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ class Fitted:
     Parameters
     ----------
     maps : Maps
-        Of the sample, in front of the next layer.
+        Maps of the sample before the next layer.
     settings : callable
-        From the number of pools before a layer to its Fitting.
+        Maps the number of pools before a layer to its Fitting.
     trained : {"inner", "all", "last"}
     columns, cells : int
-        Of the result; cells x cells parts of the image are averaged over.
+        Columns of the result, and cells x cells parts of the image that are averaged over.
     stream : Stream
+        Source of the choice of landmarks.
     """
 
     maps: Maps
@@ -38,11 +39,11 @@ class Fitted:
     stream: Stream
 
     def conv(self, step: Step) -> Conv:
-        """Return a convolution without an activation behind it."""
+        """Return a convolution with no activation directly after it."""
         return self._fitted(Conv(step.q, self.settings(step.pools), self._stream(step)))
 
     def act(self, step: Step) -> Act:
-        """Return an activation, with the convolution in front of it if there is one."""
+        """Return an activation, with the convolution before it if there is one."""
         return self._fitted(
             Act(step.q, self.settings(step.pools), self._stream(step), self.trained != "last")
         )
@@ -52,8 +53,8 @@ class Fitted:
         return self._fitted(Pool())
 
     def head(self, step: Step) -> AdaptiveHead:
-        """Return the last activation with the average behind it."""
-        # an activation kernel has a far lower rank than the tangent part, which is a product
+        """Return the last activation and the average."""
+        # the activation kernel has a far lower rank than the tangent part, which is a product
         m = self.columns
         wide = {"inner": 0, "all": m // 16, "last": m}[self.trained]
         settings, stream = self.settings(step.pools), self.stream.child("head")

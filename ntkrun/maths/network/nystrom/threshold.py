@@ -1,6 +1,6 @@
 """Both sides of a thresholded ReLU, averaged over cells of the image in one pass (Coates and Ng 2011).
 
-A response is compared and averaged in one reading from memory, where torch alone would read it five times.
+Responses are compared and averaged in one read from memory; torch alone would read them five times.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ntkrun.maths.network.positions import planar
 
 
 def edges(side: int, cells: int) -> list[tuple[int, int]]:
-    """Return first and one past the last position of each cell; they overlap where cells do not divide."""
+    """Return the first and one past the last position of each cell; if they do not divide, cells overlap."""
     return [(i * side // cells, -(-(i + 1) * side // cells)) for i in range(cells)]
 
 

@@ -1,11 +1,9 @@
-"""The convolution layer in features: direct sum over neighbours, then one sketch.
+"""The convolution layer in features: a direct sum over neighbours, sketched once (docs/math.md, section 4).
 
-See docs/math.md, section 4.
-
-The q^2 neighbours are first rotated by the two-dimensional cosine transform, then each coordinate
-of each neighbour gets a random sign and the q^2 numbers of one channel are added: a CountSketch of the direct
-sum whose buckets are the channels. Because images are smooth, nearly all energy sits in the first
-cosine and hardly anything collides; the whole is one depthwise convolution.
+The two-dimensional cosine transform first rotates the q^2 neighbours. Each coordinate of each neighbour then
+gets a random sign and the q^2 numbers of one channel are added: a CountSketch of the direct sum whose buckets
+are the channels. Since images are smooth, nearly all energy is in the first cosine and hardly anything
+collides. The whole is one depthwise convolution.
 """
 
 from __future__ import annotations
@@ -35,11 +33,13 @@ class InputConv:
     ----------
     channels, filter_size, dim : int
     same : bool
-        Pad with zeros so that the image keeps its size.
+        Pad with zeros so that images keep their size.
     trained : bool
-        Whether this convolution is trained: the tangent kernel then begins as the kernel of the patches.
+        Whether this convolution is trained: the tangent kernel then starts as the kernel of the patches.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the layer.
     """
 
     def __init__(
@@ -78,11 +78,14 @@ class Conv:
     ----------
     filter_size, dim : int
     same : bool
+        Pad with zeros so that images keep their size.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the layer.
     renormalise : bool
-        Scale phi back to unit rows, whose norms are known exactly. A sketched norm drifts, and
-        powers of it drift faster; without this the sketch is unbiased and worse.
+        Scale phi back to unit rows, whose norms are known exactly. A sketched norm drifts, and its powers
+        drift faster; without rescaling the sketch is unbiased but worse.
     """
 
     def __init__(
@@ -97,7 +100,7 @@ class Conv:
         q = filter_size
         self.q, self.dim, self.same, self.renormalise = q, dim, same, renormalise
         self.cosines = cosine_filters(q).to(dtype)[:, None]
-        # one set of signs for phi and one for psi: each sums into its own channels
+        # phi and psi have their own signs, since each sums into its own channels
         self.filters = [
             torch.einsum(
                 "jc,jab->cab", stream.child(name).rademacher(q * q, dim, dtype=dtype), self.cosines[:, 0]

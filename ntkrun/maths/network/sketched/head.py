@@ -1,9 +1,9 @@
 """The last layer: pool psi (x) kappa0-features over positions, then sketch once per image.
 
-See docs/math.md, section 7. The product is linear after the average over pixels, so sum_ij psi_ij dot_ij^T is
+See docs/math.md, section 7. The average over pixels is linear in the product, so sum_ij psi_ij dot_ij^T is
 one exact batched matrix product, and only its result is sketched. Its constant row and column, which carry
-most of the kernel, stay coordinates of their own; the remainder goes through a CountSketch. Rows have nothing
-to pool, so their product is sketched without being formed.
+most of the kernel, stay separate coordinates; a CountSketch takes the rest. Rows have nothing to pool, so
+their product is sketched without being formed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,13 @@ class TangentHead:
     columns : int
         Real columns of the result.
     trained : bool
-        Whether the last layer is trained too: its activation features are appended.
+        Whether the last layer is trained too: its activation features are then appended.
     filter_size : int or None
         Side of the filters of images; None for rows, whose product is sketched at once.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the layer.
     product : {"dense", "srht"}
         Sketch of the product of rows.
     """
@@ -50,7 +52,7 @@ class TangentHead:
         self.relu, self.trained, self.filter_size = relu, trained, filter_size
         dim, degree = relu.dim, relu.degree
         exact = 1 + degree * dim + dim + (dim + 1 if trained else 0)
-        # below this the exact coordinates would crowd out the product itself
+        # with fewer columns the exact coordinates would crowd out the product
         self.keep = exact if 2 * exact <= columns else 0
         room = columns - self.keep
         self.product = None
@@ -69,7 +71,7 @@ class TangentHead:
         return self
 
     def __call__(self, pair: Pair) -> Tensor:
-        """Return the features of a batch, from the pair in front of the last activation."""
+        """Return the features of a batch, from the pair before the last activation."""
         n = len(pair.norm)
         weight = weights(pair, self.filter_size)
         (beta, psi), (constants, dot) = tangent_of(pair), self.relu.last(pair)

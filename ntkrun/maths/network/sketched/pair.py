@@ -1,4 +1,4 @@
-"""What flows between sketched layers."""
+"""The state between sketched layers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from torch import Tensor
 class Pair:
     """Features of the activation kernel (phi) and of the tangent kernel (psi) at every position.
 
-    Both are kept without the factor sqrt(norm), so <phi, phi'> approximates a cosine. Each is a pair of one
-    exact coordinate, which collects what is the same everywhere (the degree-0 terms of the dual), and `dim`
-    sketched ones. A sketch of the constant would scale whole kernels at random.
+    Both omit the factor sqrt(norm), so <phi, phi'> approximates a cosine. Each has one exact coordinate,
+    which collects what is equal everywhere (the degree-0 terms of the dual), and `dim` sketched ones. A
+    sketch of the constant would scale whole kernels at random.
 
     Attributes
     ----------
@@ -25,8 +25,8 @@ class Pair:
     beta, psi : Tensor (*b), (*b, dim), or None
         beta beta' + <psi, psi'> ~ Theta(x, x') / sqrt(N N').
     shared : bool
-        Whether the tangent kernel is that of the activations: alpha and phi stand for beta and psi. If it is
-        false and psi is None, nothing is trained yet.
+        Whether the tangent kernel is that of the activations, so that alpha and phi also serve as beta and
+        psi. If it is false and psi is None, nothing is trained yet.
     """
 
     norm: Tensor
@@ -38,14 +38,14 @@ class Pair:
     shared: bool = False
 
     def tangent(self) -> tuple[Tensor, Tensor] | None:
-        """Return what stands for beta and psi; None if nothing is trained yet."""
+        """Return beta and psi, or alpha and phi if shared; None if nothing is trained yet."""
         if self.shared:
             return self.alpha, self.phi
         return None if self.beta is None or self.psi is None else (self.beta, self.psi)
 
 
 def remainder(alpha: Tensor) -> Tensor:
-    """Return the length that phi has beside its constant coordinate: rows of (alpha, phi) have length 1."""
+    """Return the length of phi beside its constant coordinate: rows of (alpha, phi) have length 1."""
     return (1 - alpha.square()).clamp_(min=0).sqrt()
 
 

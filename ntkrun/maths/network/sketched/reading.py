@@ -19,13 +19,14 @@ from ntkrun.maths.rng import Stream
 
 @dataclass
 class Sketched:
-    """Draws the layers of a ReLU network, each for the constants that the one before leaves.
+    """Draws the layers of a ReLU network, each for the constants that the layer before it leaves.
 
     Parameters
     ----------
     dim : int
         Sketch width per position in hidden layers.
     degree : int
+        Degree of the polynomials.
     kind : {"fitted", "taylor"}
         Coefficients of the polynomials.
     columns : int
@@ -33,8 +34,11 @@ class Sketched:
     trained : bool
         Whether the first and the last layer are trained too.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the layers.
     device : torch.device
+        Device of the layers.
     product : {"auto", "dense", "srht"}
         Sketch of tensor products.
     """
@@ -63,13 +67,13 @@ class Sketched:
         return out.to(self.device)
 
     def pool(self, step: Step) -> NoReturn:
-        """Raise NotImplementedError: a polynomial sketch of an average is not known."""
+        """Raise NotImplementedError: no polynomial sketch of an average is known."""
         raise NotImplementedError("sketched networks have no pool between their layers")
 
 
 @dataclass
 class SketchedImages(Sketched):
-    """A convolutional network with `channels` channels; the last average is taken over all positions."""
+    """A convolutional network with `channels` channels; the last average is over all positions."""
 
     channels: int = 1
     filter_size: int = 3
@@ -89,7 +93,7 @@ class SketchedImages(Sketched):
         return self.relu(step)
 
     def head(self, step: Step) -> TangentHead:
-        """Return the last activation with the average behind it."""
+        """Return the last activation and the average."""
         stream, relu = self.stream.child("head"), self.relu(step)
         head = TangentHead(relu, self.columns, self.trained, self.filter_size, stream, self.dtype)
         return head.to(self.device)
@@ -97,7 +101,7 @@ class SketchedImages(Sketched):
 
 @dataclass
 class SketchedRows(Sketched):
-    """A fully connected network; the state in front of it is a Pair of unit rows."""
+    """A fully connected network; its input state is a Pair of unit rows."""
 
     def conv(self, step: Step) -> NoReturn:
         """Raise NotImplementedError: rows have no neighbours."""
@@ -117,15 +121,15 @@ class SketchedRows(Sketched):
 
 @dataclass
 class UnitRelu:
-    """An activation with phi brought back to its exact length, from which sketches drift layer by layer.
+    """An activation with phi rescaled to its exact length, from which sketches drift layer by layer.
 
-    Conv does the same for images, in another order of its products, which their last digits know.
+    Conv does the same for images, with its products in another order, which changes the last digits.
     """
 
     relu: Relu
 
     def __call__(self, pair: Pair) -> Pair:
-        """Return the pair behind the activation."""
+        """Return the pair after the activation."""
         pair = self.relu(pair)
         pair.phi = unit(pair.phi) * remainder(pair.alpha)[:, None]
         return pair

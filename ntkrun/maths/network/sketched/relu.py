@@ -8,8 +8,8 @@ With u = (alpha, v), where alpha is the exact constant coordinate,
 
     P(<u, u'>) = sum_j <T_j(alpha), T_j(alpha')> <v, v'>^j ,   T_j = (sqrt(c_l C(l, j)) alpha^(l-j))_{l >= j}
 
-so only the centred part v is ever sketched. T_j hardly varies between positions; it is folded into one number
-per sketched coordinate by `Spread`.
+so only the centred part v is sketched. T_j hardly varies between positions; `Spread` folds it into one number
+per sketched coordinate.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from ntkrun.maths.sketch.product import make_product
 class Spread:
     """Fold a short vector t (k) that is nearly parallel to `direction` into weights (dim).
 
-    weights = Q^T t with Q = d 1^T + sum_i b_i s_i^T, where d, b_i are an orthonormal basis that starts
-    with the direction and s_i are random signs. E<weights * z, weights' * z'> = <t, t'><z, z'>, with no noise
-    at all as far as t is parallel to d.
+    weights = Q^T t with Q = d 1^T + sum_i b_i s_i^T, where d, b_i are an orthonormal basis that starts with
+    the direction and s_i are random signs. E<weights * z, weights' * z'> = <t, t'><z, z'>, without noise in
+    the part of t parallel to d.
     """
 
     def __init__(self, direction: Tensor, dim: int, stream: Stream, dtype: torch.dtype):
@@ -60,7 +60,7 @@ class Spread:
         return torch.matmul(t, self.matrix)
 
     def split(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the coordinate of t along the direction (...) and the others, signed (..., k-1)."""
+        """Return the coordinate of t along the direction (...), and the others, signed (..., k-1)."""
         rotated = torch.matmul(t, self.basis)
         return rotated[..., 0], rotated[..., 1:] * self.rest_signs
 
@@ -91,13 +91,15 @@ class Relu:
     Parameters
     ----------
     c1, c0 : ndarray
-        Non-negative coefficients of the polynomials for kappa1 and kappa0, of the same length.
+        Non-negative coefficients of the polynomials for kappa1 and kappa0, of equal length.
     dim : int
-        Sketched coordinates of phi and psi.
+        Sketch width of phi and psi.
     alpha, beta : float
-        Typical constant coordinates of the incoming phi and psi; beta None where psi is absent.
+        Typical constant coordinates of the incoming phi and psi; beta is None if psi is absent.
     stream : Stream
+        Source of the random numbers.
     dtype : torch.dtype
+        Precision of the layer.
     product : {"auto", "dense", "srht"}
         Sketch of tensor products.
     """
@@ -150,7 +152,7 @@ class Relu:
         return self
 
     def __call__(self, pair: Pair) -> Pair:
-        """Return phi' and psi' at every position; `norm` is handed on unchanged."""
+        """Return phi' and psi' at every position; `norm` is passed on unchanged."""
         z = self.sketch(pair.phi)
         t1 = [self.powers1(j, pair.alpha) for j in range(self.degree + 1)]
         alpha, phi = self._combine(self.phi, t1, z)
@@ -166,9 +168,9 @@ class Relu:
         return Pair(pair.norm, pair.root, alpha, phi, new_beta, new_psi)
 
     def last(self, pair: Pair) -> tuple[Tensor, Tensor]:
-        """Return the kappa0-features: the constants T_0 rotated to (main, rest...) and the others.
+        """Return the kappa0-features: the constants T_0 rotated to (main, rest...), and the others.
 
-        Shapes (*b, p+1) and (*b, p dim). They are multiplied with psi by the head, without a sketch.
+        Shapes (*b, p+1) and (*b, p dim). The head multiplies them with psi, without a sketch.
         """
         t0 = [self.powers0(j, pair.alpha) for j in range(self.degree + 1)]
         return torch.matmul(t0[0], self.dot[0].basis), self._dot(t0, self.sketch(pair.phi))
@@ -189,7 +191,7 @@ class Relu:
         out = z[0] * spreads[1](t[1])
         for j in range(2, self.degree + 1):
             out.addcmul_(z[j - 1], spreads[j](t[j]))
-        # what little the constant varies joins the first few sketched coordinates, with random signs
-        # so that nothing correlates
+        # the small variation of the constant is added to the first sketched coordinates; its random signs
+        # avoid correlation
         out[..., : rest.shape[-1]] += rest
         return constant, out
