@@ -69,7 +69,7 @@ def as_function(c: np.ndarray) -> Activation:
 
 
 def duals(kind: str, degree: int, depth: int) -> tuple[tuple[Activation, Activation], ...]:
-    """Return polynomials (for kappa1, for kappa0) per ReLU layer, which give the kernel a sketch estimates."""
+    """Return the polynomials (for kappa1, for kappa0) of each ReLU layer: a sketch aims at their kernel."""
     layers = range(1, depth + 1)
     return tuple(
         (as_function(coefficients(kind, 1, degree, h)), as_function(coefficients(kind, 0, degree, h)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ BLOCK = 64
 FLOOR = 1e-13
 
 
+@dataclass(eq=False, repr=False)
 class NTKRidge(BaseEstimator):
     """Base of the ridge estimators: keeps sums over rows for fitting and over held-out rows, but no features.
 
@@ -66,24 +68,14 @@ class NTKRidge(BaseEstimator):
     n_features_in_ : int
     """
 
-    def __init__(
-        self,
-        features: Any = None,
-        *,
-        lambda_min: float = 1e-10,
-        lambda_max: float = 1e-1,
-        lambda_count: int = 28,
-        validation_fraction: float = 0.2,
-        alpha_per_target: bool = False,
-        random_state: Any = 0,
-    ):
-        self.features = features
-        self.lambda_min = lambda_min
-        self.lambda_max = lambda_max
-        self.lambda_count = lambda_count
-        self.validation_fraction = validation_fraction
-        self.alpha_per_target = alpha_per_target
-        self.random_state = random_state
+    features: Any = None
+    _: KW_ONLY
+    lambda_min: float = 1e-10
+    lambda_max: float = 1e-1
+    lambda_count: int = 28
+    validation_fraction: float = 0.2
+    alpha_per_target: bool = False
+    random_state: Any = 0
 
     def _check(self) -> None:
         me = type(self).__name__

@@ -6,6 +6,7 @@ to rounding, since both keep only sums (docs/math.md, section 6).
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
         return _rows(X, positive), y[positive.to(y.device)], weight[positive]
 
 
+@dataclass(eq=False, repr=False)
 class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     """Classification by ridge regression on centred one-hot targets; the class with the largest value wins.
 
@@ -98,28 +100,8 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
         first order.
     """
 
-    def __init__(
-        self,
-        features: Any = None,
-        *,
-        lambda_min: float = 1e-10,
-        lambda_max: float = 1e-1,
-        lambda_count: int = 28,
-        validation_fraction: float = 0.2,
-        alpha_per_target: bool = False,
-        class_weight: Any = None,
-        random_state: Any = 0,
-    ):
-        super().__init__(
-            features,
-            lambda_min=lambda_min,
-            lambda_max=lambda_max,
-            lambda_count=lambda_count,
-            validation_fraction=validation_fraction,
-            alpha_per_target=alpha_per_target,
-            random_state=random_state,
-        )
-        self.class_weight = class_weight
+    _: KW_ONLY
+    class_weight: Any = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeClassifier:
         """Fit to rows or images X (n, ...), labels y (n,) and weights (n,).

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -21,6 +22,7 @@ from ntkrun.maths.network.nystrom.reading import Fitted
 from ntkrun.maths.rng import Stream
 
 
+@dataclass(eq=False, repr=False)
 class CNTKNystrom(NetworkMethod, FeatureMethod):
     """Features of the CNTK with global average pooling, fitted to training images but never to labels.
 
@@ -76,46 +78,25 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
     name = "cntk_nystrom"
     choices = ("inner", "all", "last")
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        layers: Sequence[str] | None = None,
-        depth: int = 3,
-        filter_size: int = 3,
-        trained: str = "inner",
-        padding: str = "same",
-        image_shape: Sequence[int] | None = None,
-        layout: str | None = None,
-        activation: str = "relu",
-        sharpness: float = 1.0,
-        cells: int = 1,
-        dim: int | None = None,
-        landmarks: int | None = None,
-        sample_images: int = 512,
-        candidates: int = 4096,
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.layers = layers
-        self.depth = depth
-        self.filter_size = filter_size
-        self.trained = trained
-        self.padding = padding
-        self.image_shape = image_shape
-        self.layout = layout
-        self.activation = activation
-        self.sharpness = sharpness
-        self.cells = cells
-        self.dim = dim
-        self.landmarks = landmarks
-        self.sample_images = sample_images
-        self.candidates = candidates
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    layers: Sequence[str] | None = None
+    depth: int = 3
+    filter_size: int = 3
+    trained: str = "inner"
+    padding: str = "same"
+    image_shape: Sequence[int] | None = None
+    layout: str | None = None
+    activation: str = "relu"
+    sharpness: float = 1.0
+    cells: int = 1
+    dim: int | None = None
+    landmarks: int | None = None
+    sample_images: int = 512
+    candidates: int = 4096
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     @property
     def sample_rows(self) -> int:

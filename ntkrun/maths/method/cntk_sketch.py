@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from ntkrun.maths.network.sketched.reading import SketchedImages
 from ntkrun.maths.rng import Stream
 
 
+@dataclass(eq=False, repr=False)
 class CNTKSketch(NetworkMethod, FeatureMethod):
     """Random features whose inner products approximate the CNTK with global average pooling.
 
@@ -64,36 +66,20 @@ class CNTKSketch(NetworkMethod, FeatureMethod):
 
     name = "cntk_sketch"
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        depth: int = 3,
-        filter_size: int = 3,
-        degree: int = 2,
-        coefficients: str = "fitted",
-        trained: str = "inner",
-        padding: str = "same",
-        image_shape: Sequence[int] | None = None,
-        layout: str | None = None,
-        sketch_dim: int | None = None,
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.depth = depth
-        self.filter_size = filter_size
-        self.degree = degree
-        self.coefficients = coefficients
-        self.trained = trained
-        self.padding = padding
-        self.image_shape = image_shape
-        self.layout = layout
-        self.sketch_dim = sketch_dim
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    depth: int = 3
+    filter_size: int = 3
+    degree: int = 2
+    coefficients: str = "fitted"
+    trained: str = "inner"
+    padding: str = "same"
+    image_shape: Sequence[int] | None = None
+    layout: str | None = None
+    sketch_dim: int | None = None
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def problems(self) -> list[str]:
         """Return one sentence per wrong parameter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ntkrun.maths.network.exact.cntk import CNTK
 from ntkrun.maths.network.exact.layered import LayeredCNTK
 
 
+@dataclass(eq=False, repr=False)
 class ExactCNTK(NetworkMethod, KernelMethod):
     """Kernel values of the CNTK, for kernel ridge regression (Arora et al. 2019).
 
@@ -42,34 +44,19 @@ class ExactCNTK(NetworkMethod, KernelMethod):
     name = "exact_cntk"
     choices = ("inner", "all", "last")
 
-    def __init__(
-        self,
-        *,
-        layers: Sequence[str] | None = None,
-        depth: int = 3,
-        filter_size: int = 3,
-        trained: str = "inner",
-        padding: str = "same",
-        image_shape: Sequence[int] | None = None,
-        layout: str | None = None,
-        activation: str = "relu",
-        sharpness: float = 1.0,
-        cells: int = 1,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.layers = layers
-        self.depth = depth
-        self.filter_size = filter_size
-        self.trained = trained
-        self.padding = padding
-        self.image_shape = image_shape
-        self.layout = layout
-        self.activation = activation
-        self.sharpness = sharpness
-        self.cells = cells
-        self.device = device
-        self.dtype = dtype
+    _: KW_ONLY
+    layers: Sequence[str] | None = None
+    depth: int = 3
+    filter_size: int = 3
+    trained: str = "inner"
+    padding: str = "same"
+    image_shape: Sequence[int] | None = None
+    layout: str | None = None
+    activation: str = "relu"
+    sharpness: float = 1.0
+    cells: int = 1
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def _fit(self, X: Any) -> None:
         self.check_shape(self.input_shape_)

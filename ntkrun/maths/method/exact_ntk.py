@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.method.rows import RowMethod
 
 
+@dataclass(eq=False, repr=False)
 class ExactNTK(RowMethod, KernelMethod):
     """Kernel values Theta(x, y) = ‖x‖ ‖y‖ K_depth(cos(x, y)), for kernel ridge regression.
 
@@ -34,10 +36,10 @@ class ExactNTK(RowMethod, KernelMethod):
 
     name = "exact_ntk"
 
-    def __init__(self, *, depth: int = 3, device: str = "cpu", dtype: str = "float32"):
-        self.depth = depth
-        self.device = device
-        self.dtype = dtype
+    _: KW_ONLY
+    depth: int = 3
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return Theta (n, m) between the rows of X and Y."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -14,6 +15,7 @@ from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 
 
+@dataclass(eq=False, repr=False)
 class GradientFeatures(RowMethod, FeatureMethod):
     """Gradient of f(x) = v . h_L with respect to all weights, h_l = sqrt(2/w) relu(W_l h_{l-1}), h_0 = x.
 
@@ -38,20 +40,12 @@ class GradientFeatures(RowMethod, FeatureMethod):
 
     name = "grad_rf"
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        depth: int = 3,
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.depth = depth
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    depth: int = 3
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     @property
     def fewest(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from ntkrun.maths.sampling import leverage_exact, leverage_gibbs
 from ntkrun.maths.sketch.product import SKETCHES, make_product, without_auto
 
 
+@dataclass(eq=False, repr=False)
 class NTKRandomFeatures(RowMethod, FeatureMethod):
     """Features of the fully connected ReLU NTK from random neurons: unbiased, error ~ n_components^(-1/2).
 
@@ -53,24 +55,14 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
 
     name = "ntk_random_features"
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        depth: int = 3,
-        sampling: str = "gaussian",
-        sketch: str = "auto",
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.depth = depth
-        self.sampling = sampling
-        self.sketch = sketch
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    depth: int = 3
+    sampling: str = "gaussian"
+    sketch: str = "auto"
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def problems(self) -> list[str]:
         """Return one sentence per wrong parameter."""

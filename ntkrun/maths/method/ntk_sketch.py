@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -25,6 +26,7 @@ from ntkrun.maths.sketch.product import SKETCHES, without_auto
 from ntkrun.maths.sketch.srht import SRHT
 
 
+@dataclass(eq=False, repr=False)
 class NTKSketch(RowMethod, FeatureMethod):
     """Features of the fully connected ReLU NTK from sketched polynomials; oblivious.
 
@@ -57,30 +59,17 @@ class NTKSketch(RowMethod, FeatureMethod):
 
     name = "ntk_sketch"
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        depth: int = 3,
-        degree: int = 2,
-        variant: str = "layerwise",
-        coefficients: str = "fitted",
-        sketch_dim: int | None = None,
-        sketch: str = "auto",
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.depth = depth
-        self.degree = degree
-        self.variant = variant
-        self.coefficients = coefficients
-        self.sketch_dim = sketch_dim
-        self.sketch = sketch
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    depth: int = 3
+    degree: int = 2
+    variant: str = "layerwise"
+    coefficients: str = "fitted"
+    sketch_dim: int | None = None
+    sketch: str = "auto"
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def problems(self) -> list[str]:
         """Return one sentence per wrong parameter."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -20,6 +21,7 @@ from ntkrun.maths.network.positions import reciprocal
 from ntkrun.maths.rng import Stream
 
 
+@dataclass(eq=False, repr=False)
 class RandomPatches(ImageMethod, FeatureMethod):
     """A one-layer convolutional network whose weights are patches: not a tangent kernel, but hard to beat.
 
@@ -55,30 +57,17 @@ class RandomPatches(ImageMethod, FeatureMethod):
 
     name = "random_patches"
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        filter_size: int = 3,
-        threshold: float = 0.25,
-        cells: int = 2,
-        sample_images: int = 2048,
-        image_shape: Sequence[int] | None = None,
-        layout: str | None = None,
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.filter_size = filter_size
-        self.threshold = threshold
-        self.cells = cells
-        self.sample_images = sample_images
-        self.image_shape = image_shape
-        self.layout = layout
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    filter_size: int = 3
+    threshold: float = 0.25
+    cells: int = 2
+    sample_images: int = 2048
+    image_shape: Sequence[int] | None = None
+    layout: str | None = None
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def problems(self) -> list[str]:
         """Return one sentence per wrong parameter."""

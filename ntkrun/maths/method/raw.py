@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 from torch import Tensor
@@ -10,6 +11,7 @@ from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.rows import RowMethod
 
 
+@dataclass(eq=False, repr=False)
 class Raw(RowMethod, FeatureMethod):
     """Standardised pixels or columns as features; the kernel is the inner product.
 
@@ -23,9 +25,9 @@ class Raw(RowMethod, FeatureMethod):
 
     name = "raw"
 
-    def __init__(self, *, device: str = "cpu", dtype: str = "float32"):
-        self.device = device
-        self.dtype = dtype
+    _: KW_ONLY
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def _draw(self, X: Any) -> None:
         pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
 import torch
@@ -15,6 +16,7 @@ from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 
 
+@dataclass(eq=False, repr=False)
 class RandomFourierFeatures(RowMethod, FeatureMethod):
     """sqrt(2/m) (cos(w.x), sin(w.x)) with w ~ N(0, 1/bandwidth^2): E<z(x), z(y)> is the Gaussian kernel.
 
@@ -36,20 +38,12 @@ class RandomFourierFeatures(RowMethod, FeatureMethod):
 
     name = "rff"
 
-    def __init__(
-        self,
-        n_components: int = 1024,
-        *,
-        bandwidth: float | None = None,
-        random_state: Any = 0,
-        device: str = "cpu",
-        dtype: str = "float32",
-    ):
-        self.n_components = n_components
-        self.bandwidth = bandwidth
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
+    n_components: int = 1024
+    _: KW_ONLY
+    bandwidth: float | None = None
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
 
     def problems(self) -> list[str]:
         """Return one sentence per wrong parameter."""
