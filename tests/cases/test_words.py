@@ -111,7 +111,7 @@ REFUSED = [
         ("seed=true", "random_state (seed) of CNTKSketch must be an integer"),
         ("depth=null", "depth of CNTKSketch must be an integer"),
         ("method=raw depth=null", "depth of ntkrun must be an integer"),
-        ("output_dir=null", "output_dir of ntkrun must be a text that is not empty. Got None"),
+        ("output_dir=null", "output_dir of ntkrun must be non-empty text. Got None"),
         ("~baseline", "baseline is missing from the configuration"),
         ("~method.name", "method.name is missing from the configuration"),
         ("dataset=csv", "dataset.path has no value. Type dataset.path=VALUE."),
