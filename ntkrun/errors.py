@@ -1,7 +1,7 @@
 """Errors that users see, each with an exit code.
 
-A message about a parameter reads "<parameter> of <owner> must be <constraint>. Got <value> instead. <remedy>.";
-`must_be` builds it.
+`must_be` builds messages about a parameter:
+"<parameter> of <owner> must be <constraint>. Got <value> instead. <remedy>."
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def spin_little() -> None:
     """Let idle OpenMP threads sleep soon; call it before torch is loaded, which reads the setting once.
 
     By default they spin 300,000 times. If other programs want the cores, a spinning thread holds the core
-    that the thread it waits for needs. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) costs a fifth of the time on
-    a quiet machine. Measured on two cores, featurizing CIFAR-10 alone, and digits beside four busy loops:
+    that the thread it waits for needs. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) costs a fifth of the time
+    on a quiet machine. Measured on two cores, featurizing CIFAR-10 alone, and digits beside four busy loops:
     9.2 s and 2.6 s by default, 11.1 s and .55 s with 1,000 spins, 9.2 s and .75 s with 10,000.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
@@ -64,8 +64,8 @@ def spin_little() -> None:
 def reset_peak_rss() -> bool:
     """Reset the memory peak, so that each job of a sweep in one process reports its own.
 
-    Freed memory is returned to the system first. Returns whether the system allows the reset; if not, the peak
-    stays that of the whole process.
+    Freed memory is returned to the system first. Returns whether the system allows the reset; if not, the
+    peak stays that of the whole process.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
