@@ -129,7 +129,7 @@ def test_arrays(case, out, tmp_path, capsys):
         result = json.loads(path.read_text())
         assert all(np.isfinite(v) for v in result.values() if isinstance(v, float))
         # black images are equal too
-        said = f"{M} of the {M} test rows are training rows too" in err
+        said = f"{M} of the {M} test rows also occur in training" in err
         assert said == (case[:3] in ("X8 ", "X5 ", "X6 "))
     else:
         assert code == 3, err
