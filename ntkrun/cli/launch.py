@@ -97,7 +97,7 @@ def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
 
 
 def _told(error: Exception) -> Exception:
-    """Return the error that ended a sweep, as a SweepError if another library raised it."""
+    """Return the error that ended a sweep, as a SweepError unless we or Hydra raised it."""
     ours = isinstance(error, NtkrunError | OSError | MemoryError)
     if ours or type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
         return error
