@@ -1,7 +1,7 @@
 """ntkrun: neural-tangent-kernel learning at the cost of a linear model.
 
-The estimators are scikit-learn shaped: `fit(X)`, `transform(X)`, `kernel(X, Y)` on rows (n, d) or images
-(n, H, W, C), arrays or tensors. They load on first use, so that importing ntkrun stays instant.
+The estimators follow scikit-learn: `fit(X)`, `transform(X)`, `kernel(X, Y)` on rows (n, d) or images
+(n, H, W, C), arrays or tensors. They load on first use, which keeps `import ntkrun` fast.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.random_patches import RandomPatches
 
 __version__ = "0.1.0"
-# Raised if a number of a run moves and no method's version says so. A finished run with another value is not
-# reused by skip_finished; see "Changed numbers" in CHANGELOG.md.
+# Raise this if numbers of a run change without a new version of its method: skip_finished reuses only
+# finished runs with the same value. See "Changed numbers" in CHANGELOG.md.
 NUMBERS = 1
 __all__ = [
     "CNTKNystrom",

@@ -1,4 +1,4 @@
-"""`python -m ntkrun` is `ntkrun`."""
+"""Run the command line for `python -m ntkrun`."""
 
 import sys
 

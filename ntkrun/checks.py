@@ -1,4 +1,4 @@
-"""Parameter checks that return sentences instead of raising, so that all problems are told at once."""
+"""Check parameters and return sentences instead of raising, to report all problems at once."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def choice(owner: str, name: str, value: object, allowed: Sequence[str]) -> list
 
 
 def types(cls: type, arguments: Mapping[str, object]) -> list[str]:
-    """Check text, lists and mappings among the arguments of a class against the types of its constructor.
+    """Check text, list and mapping arguments of a class against the annotations of its constructor.
 
-    Numbers are left to the class, which knows their range.
+    Numbers are checked by the class, which knows their range.
     """
     hints = get_type_hints(cls if is_dataclass(cls) else cls.__init__)  # type: ignore[misc]
     return [
@@ -73,7 +73,7 @@ def _fits(value: object, hint: Any) -> bool:
         return isinstance(value, list | tuple) and all(_fits(v, inside[0]) for v in value)
     if get_origin(hint) is dict:
         return isinstance(value, dict) and all(_fits(v, inside[1]) for v in value.values())
-    # the parts of a union; without any it is a number
+    # a union fits if one of its parts does; any other type is a number
     return not inside or any(_fits(value, part) for part in inside)
 
 

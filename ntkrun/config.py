@@ -1,4 +1,4 @@
-"""From the composed yaml to checked objects: every parameter is judged before any data is read."""
+"""Build checked objects from the composed yaml, before any data are read."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ SECTIONS: dict[str, Registry] = {
 }
 BASELINES = ("auto", "exact", "estimate", "none")
 NUMBERS = ("feature_dim", "degree", "depth", "filter_size", "seed")
-SIZES = {"rows": 4, "trials": 1, "feature_dim": 512}  # the least of study_size
-# what cannot be left out
+SIZES = {"rows": 4, "trials": 1, "feature_dim": 512}  # smallest study_size
+# required keys
 KEYS = ["dataset.name", "method.name", "solver.name", "executor.name", "tracking.uri", "tracking.experiment"]
 KEYS += [f"study_size.{key}" for key in SIZES]
 KEYS += ["baseline", "device", "output_dir", "shard_rows", "skip_finished", "study"]
@@ -44,7 +44,7 @@ KEYS += ["baseline", "device", "output_dir", "shard_rows", "skip_finished", "stu
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Everything a run needs. `record` is the plain, resolved configuration for the run folder."""
+    """Checked objects and settings of a run; `record` is the plain configuration for the run folder."""
 
     source: DataSource
     method: Method
@@ -62,10 +62,10 @@ class RunConfig:
 
 
 def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
-    """Return the checked objects for a resolved configuration; `sweep` is the folder of its sweep.
+    """Return the checked objects of a resolved configuration; `sweep` is the folder of its sweep.
 
-    Paths in the record that is returned are absolute, so that it means the same from anywhere.
-    Raises ConfigError that lists every problem found, MachineError for a device that is not there.
+    Paths in the returned record are absolute. Raises ConfigError with every problem found, MachineError if
+    the device is missing.
     """
     from ntkrun.maths.method.base import torch_device
     from ntkrun.tracking.tracker import Tracker
@@ -83,7 +83,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     problems += checks.boolean("ntkrun", "skip_finished", record["skip_finished"])
     problems += _texts(record)
     problems += _no_text(record, "")
-    # methods and data sets have judged those of these that they use
+    # methods and data sets have already checked the ones that they use
     for key in () if problems else NUMBERS:
         problems += checks.integer("ntkrun", key, record.get(key, 0), 0)
     if problems:
@@ -110,7 +110,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
 
 
 def _shape(record: dict[str, Any]) -> list[str]:
-    """Return a sentence for every key that has to be there and is not, or that should hold other keys."""
+    """Return a sentence per required key that is missing, or that should be a group of keys."""
     out = []
     for key in KEYS:
         parts, level = key.split("."), record
@@ -128,7 +128,7 @@ def _shape(record: dict[str, Any]) -> list[str]:
 
 
 def _absolute(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the record with absolute paths, and an absolute address of a SQLite file."""
+    """Return the record with absolute paths, also in the address of a SQLite file."""
 
     def place(value: Any) -> Any:
         return str(as_path(value)) if isinstance(value, str) and value else value
@@ -145,7 +145,7 @@ def _absolute(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _texts(record: dict[str, Any]) -> list[str]:
-    """Return a sentence for every key outside the groups that must be text and is not."""
+    """Return a sentence per key of `tracking` or the top level that must be text and is not."""
     tracking, out = record["tracking"], []
     texts = {
         "output_dir": record["output_dir"],
@@ -155,7 +155,7 @@ def _texts(record: dict[str, Any]) -> list[str]:
         texts["tracking.experiment"] = tracking["experiment"]
     for key, value in texts.items():
         if not isinstance(value, str) or not value:
-            out.append(must_be(key, "ntkrun", "a text that is not empty", value))
+            out.append(must_be(key, "ntkrun", "non-empty text", value))
     if not isinstance(record.get("data_dir"), str | None):
         out.append(must_be("data_dir", "ntkrun", "a folder or null", record["data_dir"]))
     uri = tracking["uri"]
@@ -166,7 +166,7 @@ def _texts(record: dict[str, Any]) -> list[str]:
 
 
 def _no_text(value: Any, key: str) -> list[str]:
-    """Return a sentence for every string that no file, terminal or database in UTF-8 could take."""
+    """Return a sentence per string that is not valid UTF-8 or holds a null character."""
     if isinstance(value, dict):
         return [problem for k, v in value.items() for problem in _no_text(v, f"{key}.{k}".lstrip("."))]
     if isinstance(value, list):
@@ -177,33 +177,33 @@ def _no_text(value: Any, key: str) -> list[str]:
 
 
 def _make(section: str, record: dict[str, Any], problems: list[str]) -> Any:
-    """Build the object that a section names and collect its problems; None if it cannot be built."""
+    """Build the object that a section names and add to `problems`; return None if it cannot be built."""
     arguments = {k: v for k, v in record[section].items() if k != "name"}
     found: list[str] = []
     made = None
     try:
         cls = SECTIONS[section].get(str(record[section]["name"]))
         found = checks.types(cls, arguments)
-        if not any(" must be a list of " in sentence for sentence in found):  # the class would go through it
+        if not any(" must be a list of " in sentence for sentence in found):  # the class would loop over it
             made = cls(**arguments)
-            # what a class says of its own parameter tells more than its type
+            # a class's own check says more than a wrong type
             said = made.problems()
             found = said + [f for f in found if not any(s.startswith(f.split(" must ")[0]) for s in said)]
     except ConfigError as error:
         found.append(str(error))
-    except (TypeError, ValueError, AttributeError) as error:  # a type, or an argument that is not the class's
+    except (TypeError, ValueError, AttributeError) as error:  # a wrong type, or an unknown argument
         found = found or [f"{record[section]['name']}: {error}."]
     problems += [typed(sentence, record, section) for sentence in found]
     return made
 
 
 def typed(message: str, record: dict[str, Any], *sections: str) -> str:
-    """Return a message with its keys as they are typed: trained='all' becomes method.trained=all."""
+    """Return a message with keys as users type them: trained='all' becomes method.trained=all."""
     for section in sections or SECTIONS:
         for key, value in record[section].items():
             top = LINKED.get(key, key)
             name = top if top in record and record[top] == value else f"{section}.{key}"
-            # a word with _ in it is nothing but a key
+            # a word with _ can only be a key
             behind = r"(?![\w./]| \()" if "_" in key else r"(?==| of \S+ must )"
             message = re.sub(rf"(?<![^\s(]){key}{behind}", name, message)
             message = re.sub(rf"(?<![^\s(])({re.escape(name)}=)'([\w.]+)'", r"\1\2", message)
@@ -212,7 +212,7 @@ def typed(message: str, record: dict[str, Any], *sections: str) -> str:
 
 @contextmanager
 def as_typed(record: dict[str, Any]) -> Iterator[None]:
-    """Have errors of the package name keys as the command line takes them."""
+    """Make errors of the package name keys as users type them."""
     try:
         yield
     except NtkrunError as error:

@@ -1,7 +1,7 @@
-"""The errors a user meets: one sentence each, and the exit code of the process.
+"""Errors that users see, each with an exit code.
 
-Every message is "<parameter> of <owner> must be <constraint>. Got <value> instead. <remedy>."
-where a parameter is at fault; `must_be` builds that sentence so that it is the same everywhere.
+`must_be` builds messages about a parameter:
+"<parameter> of <owner> must be <constraint>. Got <value> instead. <remedy>."
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ INTERRUPTED = 130  # exit code after Ctrl-C
 
 
 class NtkrunError(Exception):
-    """Base of all errors that are reported in one line. `exit_code` is what the process returns."""
+    """Base of the errors that are reported in one line; `exit_code` is that of the process."""
 
     exit_code = 1
 
 
 class ConfigError(NtkrunError, ValueError):
-    """A parameter or the command line is wrong; found before any data is read."""
+    """A parameter or the command line is wrong; found before any data are read."""
 
     exit_code = 2
 
@@ -28,13 +28,13 @@ class DataError(NtkrunError, ValueError):
 
 
 class IntegrityError(NtkrunError):
-    """A file is not what its recorded checksum says."""
+    """A file does not match its recorded checksum."""
 
     exit_code = 4
 
 
 class MachineError(NtkrunError):
-    """Memory, disk, permission or device do not allow the run."""
+    """Memory, disk, permissions or the device do not allow the run."""
 
     exit_code = 5
 
@@ -52,10 +52,7 @@ class SweepError(NtkrunError):
 
 
 def must_be(parameter: str, owner: str, constraint: str, value: object, remedy: str = "") -> str:
-    """Return the one-sentence message for a bad parameter.
-
-    Very long values are cut, so that a message stays one readable line.
-    """
+    """Return the message for a bad parameter, with a long value cut to keep it readable."""
     shown = repr(value)
     if len(shown) > 120:
         shown = shown[:117] + "..."

@@ -1,4 +1,4 @@
-"""Messages to the terminal and to files, without the user names and passwords in addresses."""
+"""Log to the terminal and to files, without the user names and passwords in addresses."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ def redacted(text: str) -> str:
 
 
 class Formatter(logging.Formatter):
-    """A formatter that redacts messages and tracebacks."""
+    """Formatter that redacts messages and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line, or the lines of a traceback."""
+        """Return the redacted text of a record."""
         return redacted(super().format(record))
 
 
 def to_terminal() -> None:
-    """Send the package's messages to stderr; a second call in one process may find another stderr."""
+    """Send the package's messages to stderr; call it again after stderr has changed."""
     logger = logging.getLogger("ntkrun")
     logger.setLevel(logging.DEBUG)
-    logging.raiseExceptions = False  # a log file on a full disk must not end a run, nor fill the terminal
+    logging.raiseExceptions = False  # a log file on a full disk must not flood the terminal
     logger.propagate = False
     for old in [h for h in logger.handlers if isinstance(h, _Terminal)]:
         logger.removeHandler(old)
@@ -37,4 +37,4 @@ def to_terminal() -> None:
 
 
 class _Terminal(logging.StreamHandler):
-    """The handler that `to_terminal` adds."""
+    """Handler that `to_terminal` adds."""

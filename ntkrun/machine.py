@@ -1,4 +1,4 @@
-"""This machine: allocator, memory and a description for the record."""
+"""Tune, measure and describe this machine."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from typing import Any
 
 @functools.cache
 def tune() -> None:
-    """Set what makes runs faster and repeatable, once a process; call it before torch's first product."""
+    """Make runs faster and repeatable, once per process; call it before torch's first matrix product."""
     _tune_allocator()
     _same_bits_for_any_threads()
 
 
 def _tune_allocator() -> None:
-    """Let glibc keep freed buffers instead of giving each back to the kernel.
+    """Let glibc keep freed buffers instead of returning each to the kernel.
 
-    Fresh pages cost more than the arithmetic on them: measured 1.4x end to end on 32x32 images. A process
-    with another C library is left as it is.
+    Fresh pages cost more than the arithmetic on them: measured 1.4x end to end on 32x32 images. Other C
+    libraries are left alone.
     """
     try:
         libc = ctypes.CDLL("libc.so.6")
@@ -38,11 +38,11 @@ def _tune_allocator() -> None:
 
 
 def _same_bits_for_any_threads() -> None:
-    """Have MKL round in one way whatever the number of threads.
+    """Make MKL round the same way for any number of threads.
 
-    Otherwise a large float32 product differs in its last bits between one thread and two, and with it the
-    features of one worker and of another. It costs nothing that could be measured. Left alone where the
-    processor is not Intel's, for which MKL does not promise it.
+    Otherwise a large float32 product differs in its last bits between one thread and two, and so do the
+    features of different workers. The cost is too small to measure. Only Intel processors are set, since MKL
+    promises this for no others.
     """
     with contextlib.suppress(OSError):
         if "GenuineIntel" in Path("/proc/cpuinfo").read_text():
@@ -50,23 +50,22 @@ def _same_bits_for_any_threads() -> None:
 
 
 def spin_little() -> None:
-    """Have idle threads of OpenMP sleep soon; call it before torch is loaded, which reads this once.
+    """Let idle OpenMP threads sleep soon; call it before torch is loaded, which reads the setting once.
 
-    By default they spin 300,000 times, which costs all if another program wants the cores: a thread that
-    spins holds the core that the thread it waits for needs. To sleep at once (OMP_WAIT_POLICY=PASSIVE) costs
-    a fifth of the time on a quiet machine. Measured on two cores, featurizing CIFAR-10 alone, and digits
-    beside four busy loops: 9.2 s and 2.6 s by default, 11.1 s and .55 s with 1,000 spins, 9.2 s and .75 s
-    with 10,000.
+    By default they spin 300,000 times. If other programs want the cores, a spinning thread holds the core
+    that the thread it waits for needs. Sleeping at once (OMP_WAIT_POLICY=PASSIVE) costs a fifth of the time
+    on a quiet machine. Measured on two cores, featurizing CIFAR-10 alone, and digits beside four busy loops:
+    9.2 s and 2.6 s by default, 11.1 s and .55 s with 1,000 spins, 9.2 s and .75 s with 10,000.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 
 def reset_peak_rss() -> bool:
-    """Start a new peak, so that each job of a sweep in one process reports its own.
+    """Reset the memory peak, so that each job of a sweep in one process reports its own.
 
-    Memory that earlier jobs have freed goes back to the system first. Returns whether the system allows it;
-    elsewhere the peak stays that of the whole process.
+    Freed memory is returned to the system first. Returns whether the system allows the reset; if not, the
+    peak stays that of the whole process.
     """
     with contextlib.suppress(OSError, AttributeError):
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -88,7 +87,7 @@ def peak_rss_mb() -> float:
 
 
 def rss_mb() -> float:
-    """Return the resident set now, in MiB; its peak where the system does not tell."""
+    """Return the current resident set in MiB; its peak if the current one is unknown."""
     now = _status_mb("VmRSS:")
     return peak_rss_mb() if now is None else now
 
@@ -104,7 +103,7 @@ def _status_mb(key: str) -> float | None:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that can still be allocated without swapping, or None where it is unknown."""
+    """Return the bytes that can be allocated without swapping; None if unknown."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -116,17 +115,17 @@ def available_memory() -> int | None:
 
 @dataclass(frozen=True)
 class Beside:
-    """Cores that other programs kept busy during a run, and whether that made the run slower."""
+    """Cores that other programs kept busy during a run, and whether that slowed the run down."""
 
     busy: float
     slows: bool
 
 
 class Load:
-    """The load that other programs put on this machine's cores while a run goes on.
+    """Measure the load that other programs put on this machine's cores during a run.
 
-    From the system's count of busy seconds, less those of this process and its ended children. Unknown if
-    there is no /proc/stat.
+    It is the system's count of busy seconds, minus those of this process and its ended children. Without
+    /proc/stat it is unknown.
     """
 
     def __init__(self) -> None:
@@ -135,8 +134,8 @@ class Load:
     def beside(self) -> Beside | None:
         """Return the load since the start; None if it is unknown.
 
-        Others slow a run down if they keep at least a quarter of the cores busy while less than a tenth is
-        idle. A core that nobody wants does not make a run slower.
+        Other programs slow a run down if they keep more than a quarter of the cores busy while less than a
+        tenth is idle.
         """
         now = self._look()
         if self._begin is None or now is None:
@@ -149,7 +148,7 @@ class Load:
 
     @staticmethod
     def _look() -> tuple[float, float, float, float] | None:
-        """Return seconds: busy and idle over this process's cores, its own, by the clock."""
+        """Return seconds: busy and idle on this process's cores, used by this process, on the clock."""
         try:
             lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
             mine = {f"cpu{i}" for i in os.sched_getaffinity(0)}
@@ -163,7 +162,7 @@ class Load:
 
 
 def cores() -> int:
-    """Return the cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
@@ -209,7 +208,7 @@ def _cpu_name() -> str:
 
 
 def _git() -> dict[str, Any]:
-    """Return revision and dirty flag of the checkout the package runs from, if it is one."""
+    """Return revision and dirty flag of the package's checkout; None outside a checkout."""
     root = Path(__file__).resolve().parent.parent
     if not (root / ".git").exists():
         return {"git_revision": None, "git_dirty": None}

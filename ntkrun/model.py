@@ -1,4 +1,4 @@
-"""A trained predictor by itself: raw inputs in, labels or targets out; kept as arrays and JSON, no code."""
+"""Save, load and apply a trained predictor; its files are arrays and JSON, no code."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ROWS = 256
 
 @dataclass(frozen=True)
 class Model:
-    """Preprocessing, features and ridge regression, as one run fitted them.
+    """Predictor of one run: its preprocessing, features and ridge regression, all fitted.
 
     Attributes
     ----------
@@ -40,14 +40,14 @@ class Model:
     preprocess : Preprocess
     predictor : Linear or KernelPredictor
     sample : ndarray (s, ...)
-        Raw training rows that the method is fitted to: all of them for an exact kernel, one where it only
-        needs their shape. Fitting is deterministic, so they stand for everything that it draws.
+        Raw training rows that `load` fits the method to again, which is deterministic: all rows for an exact
+        kernel, one if the method only needs their shape.
     views : int
-        2 where predictions average over an image and its mirror image.
+        2 if predictions average over an image and its mirror image, else 1.
     class_names : list of str or None
         None for regression.
     inputs : Inputs
-        The form in which inputs come.
+        Expected form of inputs.
     """
 
     method: Method
@@ -59,14 +59,14 @@ class Model:
     inputs: Inputs
 
     def predict(self, x: Any) -> np.ndarray:
-        """Return labels (n,), int64, or for regression the targets (n,), float64; x as for `values`."""
+        """Return labels (n,), int64, or regression targets (n,), float64; x as in `values`."""
         values = self.values(x)
         return values[:, 0] if self.class_names is None else values.argmax(1)
 
     def values(self, x: Any) -> np.ndarray:
-        """Return the regression's values (n, k), float64, one for each class; x are n raw inputs.
+        """Return regression values (n, k), float64, one per class, of n raw inputs.
 
-        They come as the training data did, see `Inputs.array`; DataError for anything else.
+        Inputs have the form of the training data, see `Inputs.array`; DataError for anything else.
         """
         x = self.inputs.array(x)
         parts = [self._values(x[start : start + ROWS]) for start in range(0, len(x), ROWS)]
@@ -104,7 +104,7 @@ class Model:
     def load(cls, folder: Path, device: str = "auto") -> Model:
         """Return the model that `save` wrote.
 
-        Raises DataError where there is none, IntegrityError where its arrays are not those it was saved with.
+        Raises DataError if there is none, IntegrityError if its arrays do not match the recorded checksum.
         """
         try:
             record = json.loads((folder / RECORD).read_text("utf-8"))
@@ -117,14 +117,14 @@ class Model:
             raise
         except ConfigError as error:
             raise DataError(f"{folder} holds no model: {error}") from error
-        # a record from elsewhere may lack anything; arrays in it that hold objects are not unpickled
+        # a foreign record may lack anything; numpy refuses to unpickle object arrays
         except (KeyError, TypeError, IndexError, AttributeError, ValueError) as error:
             raise DataError(f"{folder} holds no model: {type(error).__name__}: {error}.") from error
 
     @classmethod
     def _restored(cls, folder: Path, record: Any, data: bytes, device: str) -> Model:
         if hashlib.sha256(data).hexdigest() != record["sha256"]:
-            raise IntegrityError(f"{folder / ARRAYS} is not the file that was saved. Get it anew.")
+            raise IntegrityError(f"{folder / ARRAYS} is not the file that was saved. Copy it again.")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         fitted = [arrays[f"preprocess{i}"] for i in range(2)]
@@ -132,13 +132,13 @@ class Model:
         options: dict[str, Any] = {k: v for k, v in record["method"].items() if k != "name"}
         made = METHODS.get(record["method"]["name"])
         if issubclass(made, ImageMethod):
-            options["layout"] = options.get("layout") or "channels_last"  # as the sample has them
+            options["layout"] = options.get("layout") or "channels_last"  # as in the sample
         method = made(**options, device=device)
         method.fit(_prepared(arrays["sample"], preprocess, method))
         weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
         predictor = made.predictor(weight, bias, record["lambda"])
         views, names, sample = int(record["views"]), record["class_names"], arrays["sample"]
-        # older records say nothing of inputs: they were rows, or images with their channels last
+        # older records lack inputs: those were rows, or images with channels last
         inputs = Inputs.restored({"shape": sample.shape[1:]} | record.get("inputs", {}), sample)
         return cls(method, preprocess, predictor, sample, views, names, inputs)
 

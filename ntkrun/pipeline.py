@@ -1,4 +1,4 @@
-"""One run, from a checked configuration to a tracked result: data, featurize, regress, score, publish."""
+"""Run the stages in order: data, featurize, regress, score, publish."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
-    """Do the run, or the study, and return its result, the content of result.json.
+    """Do the run or the study and return its result, the content of result.json.
 
-    With `skip_finished` this is the result of a finished run that has the same numbers, if there is one;
-    "skipped" is then set in it. `finished` is called with a new result before it is published, which may take
-    time.
+    With `skip_finished`, return the result of a finished run with the same numbers, if there is one, and set
+    "skipped" in it. `finished` is called with a new result before publishing, which may take time.
     """
     own_peak, load = machine.reset_peak_rss(), machine.Load()
     outputs = config.output_dir
@@ -54,7 +53,7 @@ def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = N
 
 
 def _facts(config: RunConfig, split: Split) -> dict[str, Any]:
-    """Return what decides the numbers of a run beside its configuration."""
+    """Return checksum and code version, which decide the numbers together with the configuration."""
     code = f"ntkrun {NUMBERS}"
     if config.study is None:
         code += f", {type(config.method).__name__} {config.method.version}"
@@ -62,13 +61,13 @@ def _facts(config: RunConfig, split: Split) -> dict[str, Any]:
 
 
 def _machine(load: machine.Load) -> dict[str, Any]:
-    """Return the load that was beside the run, and warn if it made the run slower."""
+    """Return the load of other programs during the run, and warn if it slowed the run down."""
     beside = load.beside()
     if beside is None:
         return {}
     if beside.slows:
         log.warning(
-            "machine    load of other processes on %.1f of %d cores: the times above are longer for it",
+            "machine    load of other processes on %.1f of %d cores made the times above longer",
             beside.busy,
             machine.cores(),
         )
@@ -88,7 +87,7 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     plan = memory.plan(task, shard_rows, solver, executor)
     task.fit()
     planned = max(machine.peak_rss_mb(), machine.rss_mb() + plan.here / (1 << 20))
-    # an error up to here has not left anything behind
+    # an error before this line leaves nothing behind
     path = folder.open(f"{split.name}-{task.method.name}", config.record)
 
     root = config.output_dir / "features"
@@ -115,7 +114,7 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
 
 
 def _model(task: Task, fit: regress.Fit) -> Model:
-    """Return the predictor by itself, with the training rows that its method cannot do without."""
+    """Return the predictor with the training rows that its method needs."""
     split = task.split
     names = None if split.classes is None else split.class_names
     rows = task.model_rows()
@@ -123,7 +122,7 @@ def _model(task: Task, fit: regress.Fit) -> Model:
 
 
 def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:
-    """Return what the run is, under the names that MLflow shows."""
+    """Return the name and the sizes of the run, under the keys that MLflow shows."""
     name = f"{method.name} {features.columns}"
     if "random_state" in method.get_params():
         name += f" s{method.get_params()['random_state']}"
@@ -141,8 +140,8 @@ def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:
 def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[str, Any]:
     """Return scores and times.
 
-    time/featurize_s counts computing features also if an earlier run did it, so that times and speed-ups do
-    not depend on the cache. time/wall_s is what this run took, baseline included.
+    time/featurize_s includes shards that earlier runs computed, so times and speed-ups do not depend on the
+    cache. time/wall_s, set elsewhere, is the duration of this run, baseline included.
     """
     return {
         f"test/{scores.metric}": scores.value,
@@ -158,7 +157,7 @@ def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[
 
 
 def _compared(exact: baseline.Exact, scores: score.Scores, total: float) -> dict[str, Any]:
-    """Return what the exact kernel costs, and the speed-up over it."""
+    """Return the cost of the exact kernel and the speed-up over it."""
     out: dict[str, Any] = {
         "exact/time_s": exact.seconds,
         "exact/time_kind": exact.kind,

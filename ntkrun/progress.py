@@ -1,4 +1,4 @@
-"""Progress for people: a bar on a terminal, a log line every tenth elsewhere."""
+"""Show progress: a bar on a terminal, elsewhere a log line per tenth."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 class Advance(Protocol):
-    """A callable that reports finished units."""
+    """Callable that reports finished units."""
 
     def __call__(self, units: float) -> None:
         """Report that `units` more are done."""
@@ -44,7 +44,7 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
         done += units
         tenth = int(10 * done / total) if total else 10
         spent = time.monotonic() - start
-        # short work needs no lines at all
+        # short work gets no lines
         if tenth > told and spent > 5:
             left = spent * (total - done) / done
             log.info("%s: %d of %d %s, %.0f s left", title, done, total, unit, left)
@@ -54,7 +54,7 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
 
 
 def human(seconds: float) -> str:
-    """Return a duration in the unit that people would use."""
+    """Return a duration in a readable unit."""
     for unit, size in (("years", 365.25 * 86400), ("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"

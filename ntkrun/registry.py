@@ -1,4 +1,4 @@
-"""Classes by the names that stand in the yaml files: one file per name, imported on first use."""
+"""Find classes by their names in the yaml files: one file per name, imported on first use."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """The classes of a package: module `cntk_sketch` holds the class whose `name` is "cntk_sketch".
+    """Find the classes of a package: module `cntk_sketch` holds the class with `name` "cntk_sketch".
 
-    A name selects a file of the package, or a class that an installed package offers as an entry point of the
-    group "ntkrun.<kind>s". Nothing else is ever imported.
+    A name selects a file of the package, or an entry point of another installed package in the group
+    "ntkrun.<kind>s". Nothing else is imported.
 
     Parameters
     ----------
     kind : str
-        "method", "dataset", ...: the group of yaml files, used in messages.
+        Group of yaml files, such as "method"; used in messages.
     package : str
-        Where the modules are, "ntkrun.maths.method".
+        Package of the modules, such as "ntkrun.maths.method".
     """
 
     def __init__(self, kind: str, package: str):

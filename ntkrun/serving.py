@@ -1,4 +1,4 @@
-"""The address of a saved model's server: it stands in every saved model, so it stays where it is."""
+"""Import path of the model loader; every saved model names it, so it must not move."""
 
 from ntkrun.tracking.serving import _load_pyfunc
 

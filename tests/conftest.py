@@ -7,7 +7,7 @@ import pytest
 from tests.cases.store import fresh
 
 os.environ.setdefault("NTKRUN_OFFLINE", "1")
-os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")  # no waiting between two tries
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR", "0")  # do not wait between retries
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -21,9 +21,9 @@ def _shared_data():
 
 @pytest.fixture(autouse=True)
 def quick(request, monkeypatch):
-    """Half of a tiny run is MLflow making its tables, and drawing: the first are copied, the other left out.
+    """Copy MLflow's empty tables and skip drawing, which together take half of a tiny run.
 
-    Tests that look at pictures are marked so. Other processes do both as always.
+    Tests marked `pictures` draw, and so do other processes.
     """
     from ntkrun.report import run_figures as figures
     from ntkrun.tracking import database
@@ -57,7 +57,7 @@ def oracle():
 
 @pytest.fixture
 def tiny_npz(tmp_path):
-    """Images whose class is the side of the brighter half: 7 x 6 pixels, 2 channels."""
+    """Make images of 7 x 6 pixels and 2 channels, with the side of the brighter half as class."""
     rng = np.random.default_rng(3)
 
     def make(n):
@@ -76,7 +76,7 @@ def tiny_npz(tmp_path):
 
 @pytest.fixture
 def ntkrun(tmp_path, capsys):
-    """Run the command line in this process; returns code, stdout, stderr. Output goes to tmp_path/out."""
+    """Run the command line in this process; return code, stdout, stderr. Output goes to tmp_path/out."""
 
     from ntkrun.cli import main as cli
 

@@ -1,4 +1,4 @@
-"""Naive references: loops straight from the definitions, never importing ntkrun.maths."""
+"""Compute naive references: loops straight from the definitions, without ntkrun.maths."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def kappa1(a):
 
 
 def cntk(x, y, depth, q, trained, padding):
-    """Theta of one pair of images (H, W, C), on the full 4-D tensor of position pairs."""
+    """Return Theta of one pair of images (H, W, C), on the full 4-D tensor of position pairs."""
 
     def patch(t):
         pad = q // 2 if padding == "same" else 0
@@ -52,10 +52,10 @@ def cntk(x, y, depth, q, trained, padding):
 
 
 def slope_z(estimates, truth):
-    """How many standard errors <G, K>/<K, K> lies from 1, over independent estimates G of K.
+    """Return how many standard errors <G, K>/<K, K> lies from 1, over independent estimates G of K.
 
-    Returns (z, z of the same estimates scaled by 1.05): a test that asks |z| < 4.5 shall also see that the
-    second exceeds 7, which proves that it would notice a 5 % scale error.
+    Returns (z, z of the same estimates scaled by 1.05). A test that asserts |z| < 4.5 should also assert that
+    the second exceeds 7, which proves that it would notice a 5 % scale error.
     """
     slopes = np.array([np.vdot(g, truth) / np.vdot(truth, truth) for g in estimates])
     error = slopes.std(ddof=1) / math.sqrt(len(slopes))

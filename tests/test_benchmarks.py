@@ -1,4 +1,4 @@
-"""The benchmarks' own machinery, and one of them on a small scale."""
+"""Test the shared code of the benchmarks, and one benchmark on a small scale."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Imports go one way: every module has a rank, and no module imports one of a higher rank or a circle."""
+"""Check imports: no module imports one of a higher rank, and there are no circles."""
 
 import ast
 import subprocess
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).resolve().parent.parent / "ntkrun"
-# low to high; a name stands for a module, or for all modules below a folder that have no place of their own
+# low to high; a name is a module, or a folder with all modules in it that are not listed themselves
 RANKS = [
     ["ntkrun", "errors"],
     ["checks", "log", "progress", "registry"],
@@ -40,7 +40,7 @@ def name_of(path, package=PACKAGE):
 
 
 def imports_of(source, modules):
-    """Yield what a source imports, also inside functions; `from package import module` is the module."""
+    """Yield the imports of a source, also inside functions; `from package import module` is the module."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -51,7 +51,7 @@ def imports_of(source, modules):
 
 
 def rank_of(module):
-    """Return the place of a module; None if it has none."""
+    """Return the rank of a module; None if it has none."""
     parts = module.removeprefix("ntkrun.").split(".")
     for length in range(len(parts), 0, -1):
         name = ".".join(parts[:length])
@@ -62,9 +62,9 @@ def rank_of(module):
 
 
 def breaches(sources):
-    """Return a sentence for every breach in {module: source}."""
+    """Return a sentence per breach in {module: source}."""
     graph = {name: set(imports_of(source, sources)) for name, source in sources.items()}
-    graph |= {"ntkrun": set()}  # its own imports name the public classes for type checkers
+    graph |= {"ntkrun": set()}  # its imports serve type checkers only
     out = [f"{name} has no rank" for name in graph if rank_of(name) is None]
     for name, imported in graph.items():
         if name.startswith("ntkrun.maths"):

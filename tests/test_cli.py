@@ -15,7 +15,7 @@ TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", 
 
 
 def runs(folder):
-    """Run folders in the order in which they ended: two of one second have names in any order."""
+    """Return run folders in the order in which they ended: names do not order runs of one second."""
     return sorted(folder.glob("runs/*"), key=lambda path: (path / "result.json").stat().st_mtime_ns)
 
 
@@ -25,7 +25,7 @@ def results(folder):
 
 @pytest.mark.pictures
 def test_a_run_writes_folder_and_mlflow(ntkrun, monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["mine", "and mine"])  # a caller's own words stay his
+    monkeypatch.setattr(sys, "argv", ["mine", "and mine"])  # the caller's list is left alone
     code, out, err = ntkrun(*TINY)
     assert code == 0, err
     assert sys.argv == ["mine", "and mine"]
@@ -67,7 +67,7 @@ def test_a_run_writes_folder_and_mlflow(ntkrun, monkeypatch):
     client = MlflowClient(f"sqlite:///{ntkrun.out / 'mlflow.db'}")
     run = client.get_run(result["mlflow/run_id"])
     assert run.info.status == "FINISHED"
-    assert run.info.end_time - run.info.start_time > 100  # the run's time in ms, not the publishing's
+    assert run.info.end_time - run.info.start_time > 100  # the run's time in ms, without publishing
     assert run.data.metrics["test/accuracy"] == result["test/accuracy"]
     assert run.data.params["degree"] == "2"
     assert run.data.params["seed"] == "0"
@@ -209,7 +209,7 @@ def test_mistakes_cost_one_line_and_leave_nothing(ntkrun, words, code, message):
     assert "Traceback" not in err
     lines = [line for line in err.strip().splitlines() if not line.startswith("data       ")]
     assert message in lines[-1]
-    assert len(lines) == 1 or words == ["--nonsense"]  # argparse shows its usage too
+    assert len(lines) == 1 or words == ["--nonsense"]  # argparse prints its usage too
     assert not ntkrun.out.exists() or not any(ntkrun.out.iterdir())
 
 
@@ -298,7 +298,7 @@ def test_tab_completion_answers_with_groups_and_keys():
 
 
 def test_no_words_at_all_are_the_default_run(monkeypatch):
-    """What `make run` starts."""
+    """`make run` starts this."""
     started = []
     monkeypatch.setattr("ntkrun.cli.launch._single", started.append)
     assert cli.main([]) == 0

@@ -1,4 +1,4 @@
-"""ntkrun list, rerun, sync, verify, doctor, ui: on a real tiny run."""
+"""Test list, rerun, sync, verify, doctor and ui on a real tiny run."""
 
 import json
 import os
@@ -15,7 +15,7 @@ TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", 
 
 @pytest.fixture
 def out(tmp_path, capsys):
-    """An output folder with one finished run."""
+    """Make an output folder with one finished run."""
     folder = tmp_path / "out"
     assert cli.main([*TINY, f"output_dir={folder}"]) == 0
     capsys.readouterr()

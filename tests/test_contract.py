@@ -1,4 +1,4 @@
-"""The house rules: yaml, registry and classes in step; imports in one direction; experiments run."""
+"""Check that yaml files, registry and classes agree, imports go one way and experiments run."""
 
 import ast
 import inspect
@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONF = ROOT / "conf"
 EXPERIMENTS = sorted(p.stem for p in (CONF / "experiment").glob("*.yaml"))
 RNG = np.random.default_rng(0)
-IMAGES = RNG.normal(size=(6, 9, 8, 2)) + 2 * RNG.normal(size=(6, 1, 1, 2))  # a colour cast each
+IMAGES = RNG.normal(size=(6, 9, 8, 2)) + 2 * RNG.normal(size=(6, 1, 1, 2))  # each image has a colour cast
 
 
 def parameters(cls):
@@ -31,7 +31,7 @@ def parameters(cls):
 
 
 def composed(group, name):
-    """Return the keys of a yaml together with those that it inherits."""
+    """Return the keys of a yaml file and those that it inherits."""
     section = OmegaConf.load(CONF / group / f"{name}.yaml")
     for base in section.pop("defaults", []):
         if base != "_self_":
@@ -51,7 +51,7 @@ GROUPS = {"dataset": DATASETS, "method": METHODS, "solver": SOLVERS, "executor":
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_registry_and_yaml_files_are_in_step(group):
-    """Every yaml names a class and arguments that it has; every class has a yaml."""
+    """Every yaml file names a class and its arguments; every class has a yaml file."""
     registry = GROUPS[group]
     sections = [composed(group, path.stem) for path in (CONF / group).glob("[!_]*.yaml")]
     assert {section["name"] for section in sections} == set(registry.names)
@@ -71,7 +71,7 @@ def test_a_registry_gives_each_class_under_its_name_and_refuses_the_rest(registr
 
 def make(name, **options):
     cls = METHODS.get(name)
-    # wide enough for grad_rf, whose columns must hold a whole network on 144 pixels
+    # grad_rf needs columns for a whole network on 144 pixels
     size = {"n_components": 16384 if name == "grad_rf" else 2048} if "n_components" in parameters(cls) else {}
     return cls(**size, **options)
 
@@ -119,7 +119,7 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
         "dataset.n_test=40",
     ]
     words += ["feature_dim=64", "baseline=none", f"output_dir={tmp_path / 'out'}"]
-    # 3 x 2 positions are left of 7 x 6 by a 5 x 5 filter; a mirror image has the other class here
+    # a 5 x 5 filter leaves 3 x 2 of 7 x 6 positions; a mirror image has the other class here
     words += {
         "cifar10_patches": ["method.cells=1"],
         "cifar10_random_patches": ["filter_size=3", "dataset.augment=none", "solver.lambda_max=1"],
@@ -134,11 +134,11 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
         assert [k for k in result if k.startswith("slope/")]
         assert (folder / "figures" / f"{name}.png").stat().st_size > 10_000
     else:
-        # averages over all positions hardly tell left from right, which is the class here
+        # averages over all positions hardly tell left from right, the class here
         assert result["test/accuracy"] > (0.6 if "patches" in name else 0.8)
 
 
-# what a run hands to its own workers: the checksum of the file comes with the task, not with the file
+# workers get the file's checksum with the task, not from the file
 OWN_PICKLES = {"ntkrun/executors/shared.py": "pickle.loads"}
 
 

@@ -28,7 +28,7 @@ def test_digits_parts_are_disjoint_stratified_and_standardised():
         counts = np.bincount(part.y, minlength=10)
         assert counts.min() > 0.8 * counts.mean()
     rows = [p.x.reshape(len(p), -1) for p in (split.train, split.valid, split.test)]
-    # the set itself holds no duplicate images
+    # the data set holds no duplicate images
     assert len(np.unique(np.concatenate(rows), axis=0)) == 1797
     import torch
 
@@ -114,7 +114,7 @@ def test_npz_members_that_zipfile_cannot_open(at, value, tmp_path):
     for mark, shift in (
         (b"PK\x03\x04", 0),
         (b"PK\x01\x02", 2),
-    ):  # each member's own header, and the directory
+    ):  # the header of each member, and the directory
         start = data.find(mark)
         while start >= 0:
             data[start + at + shift] = value
@@ -142,7 +142,7 @@ def test_npz_regression(tmp_path):
 
 @pytest.fixture
 def small_cifar(monkeypatch, tmp_path):
-    """A binary archive in CIFAR-10's layout with 30 records a batch."""
+    """Make a binary archive in CIFAR-10's layout with 30 records per batch."""
     monkeypatch.setattr(cifar10, "ROWS", 30)
     rng = np.random.default_rng(0)
     batches = {}

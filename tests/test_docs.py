@@ -1,4 +1,4 @@
-"""What the documentation shows is run: the example method and the commands of the README."""
+"""Run what the documentation shows: the example classes and the commands of the README."""
 
 import re
 import shlex
@@ -27,9 +27,9 @@ def blocks(path, language):
 
 @pytest.fixture
 def added(tmp_path, monkeypatch):
-    """The classes of docs/adding.md by the names of their files, and the folder of their yaml files.
+    """Return the classes of docs/adding.md by the names of their files, and the folder of their yaml files.
 
-    They are put where the page says, but for another root.
+    Files go where the page says, below another root.
     """
     text = (ROOT / "docs" / "adding.md").read_text()
     files = re.findall(
@@ -94,7 +94,7 @@ def test_commands_of_a_page_compose(page, least, capsys):
 
 
 def test_the_python_of_the_readme_runs(tmp_path):
-    """Its section shows one train of thought; images, rows and what scikit-learn has are the reader's own."""
+    """Run its blocks together; images, rows and the imports of scikit-learn come from the reader."""
     assert cli.main(["method=raw", "baseline=none", "dataset.n_train=300", f"output_dir={tmp_path}"]) == 0
     (model,) = tmp_path.glob("runs/*/model")
     section = (ROOT / "README.md").read_text().split("### In Python")[1].split("\n## ")[0]
@@ -136,7 +136,7 @@ def test_the_tutorial_runs_from_its_first_line_to_its_last(tmp_path, monkeypatch
     assert "12 jobs: 12 ok" in out.out
     assert "12 skipped" in out.out
     assert "depth of CNTKSketch must be an integer in [1, 100]. Got 0 instead." in out.err
-    assert float(out.out.splitlines()[-1]) > 0.97  # the last block: accuracy on all digits
+    assert float(out.out.splitlines()[-1]) > 0.97  # accuracy on all digits, from the last block
 
 
 @pytest.mark.slow

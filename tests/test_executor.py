@@ -1,4 +1,4 @@
-"""Executors: the same bits from any of them, errors passed on, lost workers made up for."""
+"""Check that executors give the same bits, pass errors on and retry tasks of lost workers."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def odd_one_out(n):
 
 
 def dies(name, folder, times):
-    """Take the worker along the first few times."""
+    """Kill the worker the first few times."""
     mark = folder / name
     tries = mark.stat().st_size if mark.exists() else 0
     with mark.open("a") as file:
@@ -109,7 +109,7 @@ def run(out, *words):
 @pytest.mark.parametrize("method", ["cntk_sketch", "exact_ntk"])
 def test_any_executor_gives_the_same_bits(name, method, tmp_path):
     serial = run(tmp_path / "serial", f"method={method}")
-    # as many threads as here: only Intel's processors round in one way for any number
+    # as many threads as here: only on Intel's processors does the number not matter
     more = [f"executor={name}", "executor.workers=2", f"executor.threads={torch.get_num_threads()}"]
     assert run(tmp_path / name, f"method={method}", *more) == serial
 
@@ -123,7 +123,7 @@ def test_a_dask_cluster_that_is_there(tmp_path):
         more = ["executor=dask", f"executor.address={cluster.scheduler_address}"]
         more.append(f"executor.threads={torch.get_num_threads()}")
         assert run(tmp_path / "dask", *more) == serial
-        assert len(cluster.scheduler.workers) == 2  # it is not ours to stop
+        assert len(cluster.scheduler.workers) == 2  # we did not start it, so we do not stop it
 
 
 def test_a_dask_cluster_that_is_not_there(monkeypatch):
@@ -136,7 +136,7 @@ def test_a_dask_cluster_that_is_not_there(monkeypatch):
 
 
 class Backwards(Serial):
-    """Hands results over in the order that suits no sum."""
+    """Return results in reverse order."""
 
     elsewhere = True
 

@@ -1,4 +1,4 @@
-"""IDX files: found, checked, read; what is damaged is named."""
+"""Test that IDX files are found, checked and read, and damaged ones named."""
 
 import gzip
 import struct
@@ -18,7 +18,7 @@ def idx(array):
 
 @pytest.fixture
 def folder(tmp_path):
-    """40 + 12 images of 5 x 4 pixels, two files of the four compressed."""
+    """Make 40 + 12 images of 5 x 4 pixels, with two of the four files compressed."""
     for name in FILES:
         n = 40 if "train" in name else 12
         array = RNG.integers(0, 256, (n, 5, 4)) if "images" in name else np.arange(n) % 10

@@ -1,4 +1,4 @@
-"""Rows that `image_shape` cuts into images, from the command line."""
+"""Test `image_shape`, which turns rows into images, from the command line."""
 
 import json
 
@@ -8,7 +8,7 @@ import pytest
 
 @pytest.fixture
 def rows(tiny_npz, tmp_path):
-    """The images of `tiny_npz` as rows of their pixels."""
+    """Write the images of `tiny_npz` as rows of pixels."""
     with np.load(tiny_npz) as file:
         arrays = {k: v.reshape(len(v), -1) if k[0] == "x" else v for k, v in file.items()}
     np.savez(tmp_path / "rows.npz", **arrays)
@@ -22,7 +22,7 @@ def test_rows_are_cut_into_images(ntkrun, rows, method):
     code, _, err = ntkrun(*words, "method.image_shape=[7,6,2]")
     assert code == 0, err
     (path,) = ntkrun.out.glob("runs/*/result.json")
-    # the class is the side of the brighter half, which rows as signals would hide
+    # the class is the side of the brighter half, which rows as 1-D signals would hide
     assert json.loads(path.read_text())["test/accuracy"] > 0.8
     code, _, err = ntkrun(*words, "method.image_shape=[7,6,1]")
     assert code == 3

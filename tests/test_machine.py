@@ -1,4 +1,4 @@
-"""The load beside a run, its own peak of memory, threads that wait without spinning."""
+"""Test the load beside a run, its memory peak, and threads that wait without spinning."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ BUSY = "import time; end = time.monotonic() + {}\nwhile time.monotonic() < end: 
 
 
 def stat(monkeypatch, looks):
-    """Let the system tell of these (busy, idle, own, clock) seconds, one look after the other."""
+    """Make the system report these (busy, idle, own, clock) seconds, one per look."""
     looks = iter(looks)
     monkeypatch.setattr(machine.Load, "_look", staticmethod(lambda: next(looks)))
     monkeypatch.setattr(machine, "cores", lambda: 2)
@@ -28,8 +28,8 @@ def stat(monkeypatch, looks):
     [
         (20, 0, 10, 1.0, True),  # others had half of both cores
         (20, 0, 20, 0.0, False),  # all of it was this run's
-        (10, 10, 2, 0.8, False),  # others were busy, on cores that nobody else wanted
-        (20, 0, 18, 0.2, False),  # too little to speak of
+        (10, 10, 2, 0.8, False),  # others were busy, on cores that the run did not need
+        (20, 0, 18, 0.2, False),  # too little to matter
     ],
 )
 def test_load_beside_a_run(monkeypatch, busy, idle, own, beside, slow):
@@ -73,7 +73,7 @@ def test_what_earlier_jobs_have_freed_is_given_back():
     machine.tune()  # under which the C library keeps freed memory
     machine.reset_peak_rss()
     before = machine.rss_mb()
-    many = [b"x" * (1 << 20) for _ in range(200)]  # below the size that is mapped by itself
+    many = [b"x" * (1 << 20) for _ in range(200)]  # below the size that glibc maps separately
     assert machine.rss_mb() > before + 150
     del many
     machine.reset_peak_rss()

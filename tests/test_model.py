@@ -1,4 +1,4 @@
-"""A run's model by itself: the run's own predictions, through ntkrun, through MLflow, over HTTP."""
+"""Test that a saved model predicts as its run did: through ntkrun, through MLflow, over HTTP."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ from tests.faults.plan import record
 
 @pytest.fixture
 def trained(tmp_path, tiny_npz, monkeypatch):
-    """Run with some words; returns the run folder and what its test stage predicted."""
+    """Run with some words; return the run folder and the predictions of its test stage."""
     kept, run = [], score.run
 
     def keep(*arguments):
@@ -116,7 +116,7 @@ class Gadget:
 
 
 def foreign(folder, changes, **arrays):
-    """Change the model in `folder` as its owner could: with the checksum that goes with it."""
+    """Change the model in `folder` as its owner could, together with the checksum."""
     path, changed = folder / "model.npz", json.loads((folder / "model.json").read_text())
     with np.load(path) as file:
         np.savez(path, **{**dict(file), **arrays})

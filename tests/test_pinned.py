@@ -1,8 +1,7 @@
-"""Pinned numbers: they change only together with the heading "Changed numbers" of CHANGELOG.md and a version.
+"""Pin numbers: they may change only with a version and an entry under "Changed numbers" in CHANGELOG.md.
 
-Three figures of a tiny, fixed problem for each method: one inner product of features, the norm of
-the whole Gram matrix, and the test score of a run on a hundred digits. Regenerate with
-`python -m tests.test_pinned`.
+Each method has three numbers of a tiny, fixed problem: one inner product of features, the norm of the whole
+Gram matrix, and the test score of a run on a hundred digits. Regenerate with `python -m tests.test_pinned`.
 """
 
 import json
@@ -43,7 +42,7 @@ def test_numbers_have_not_moved(name, tmp_path):
     now, then = figures(name, tmp_path), PINNED[name]
     assert now["entry"] == pytest.approx(then["entry"], rel=1e-6)
     assert now["norm"] == pytest.approx(then["norm"], rel=1e-6)
-    # one image of sixty may tip over with another BLAS
+    # one image of sixty may change class with another BLAS
     assert now["accuracy"] == pytest.approx(then["accuracy"], abs=1.5 / 60)
 
 

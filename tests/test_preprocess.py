@@ -1,4 +1,4 @@
-"""Preprocessing and mirror images: fitted on train, applied everywhere, averaged at the end."""
+"""Test preprocessing and mirror images: fitted on train, applied everywhere, averaged at the end."""
 
 import json
 
@@ -80,8 +80,8 @@ def test_every_image_is_followed_by_its_mirror_image():
         assert torch.equal(split.batch(part, 3, 6, torch.float64), rows[3:6])
         assert np.array_equal(split.part(part).labels(0, 99)[1::2], plain.part(part).y)
     assert split.n_train == 2 * plain.n_train
-    assert np.array_equal(plain.test.x, X)  # flipping copies, the data stay as they are
-    # the views of an example are never torn apart
+    assert np.array_equal(plain.test.x, X)  # flipping makes copies and leaves the data alone
+    # the views of an example stay together
     assert all(start % 2 == 0 for _, _, start, _ in featurize.pieces(split, 5))
     with pytest.raises(DataError, match="augment of s must be none for rows"):
         make_split("s", (flat(X), Y), (flat(X), Y), augment="flip", **SUBSET)

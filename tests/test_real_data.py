@@ -1,4 +1,4 @@
-"""Real CIFAR-10 images through the whole road; skipped with a reason where the archive is absent."""
+"""Test whole runs on real CIFAR-10 images; skipped with a reason if the archive is absent."""
 
 import json
 import os
@@ -54,7 +54,7 @@ def test_both_convolutional_features_are_near_the_exact_kernel(cifar_archive):
 def test_memory_stays_in_its_bounds(method, feature_dim, limit, cifar_archive, tmp_path):
     words = [f"method={method}", "dataset=cifar10", f"dataset.path={cifar_archive}", "dataset.n_train=600"]
     words += ["dataset.n_test=100", f"feature_dim={feature_dim}", "solver.lambda_count=1", "baseline=none"]
-    # a process of its own: what other tests have touched would count
+    # a separate process, since memory of other tests would count
     command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={tmp_path}"]
     subprocess.run(command, check=True, capture_output=True)
     result = json.loads(next(tmp_path.glob("runs/*/result.json")).read_text())
@@ -95,7 +95,7 @@ def test_both_solvers_come_to_the_same_objective(cifar_archive, tmp_path):
 
 @contextmanager
 def group_of_at_most(size):
-    """Make a control group that may hold `size` bytes, page cache included; yield it and its peak."""
+    """Make a control group limited to `size` bytes, page cache included; yield it and its peak."""
     first = Path("/sys/fs/cgroup/memory")  # version 1
     group = (first if first.is_dir() else Path("/sys/fs/cgroup")) / f"ntkrun-{os.getpid()}"
     limit, peak = ("limit_in_bytes", "max_usage_in_bytes") if first.is_dir() else ("max", "peak")
@@ -113,7 +113,7 @@ def group_of_at_most(size):
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_features_ten_times_the_memory(cifar_archive, tmp_path):
-    """Where 1 GiB may be held, 11 GiB of features are written, and read for every step of the solver."""
+    """Within 1 GiB, 11 GiB of features are written, and read for every step of the solver."""
     words = ["dataset=protein", f"data_dir={cifar_archive.parent}", "method=rff", "feature_dim=65536"]
     words += ["solver=ridge_cg", "solver.rank=128", "solver.lambda_count=2", "solver.lambda_min=1e-3"]
     words += ["solver.tolerance=1e-2", "baseline=none", "tracking.uri=sqlite:///:memory:", "shard_rows=128"]

@@ -1,4 +1,4 @@
-"""Report: what varies, means over seeds, the Pareto front, escaping; made from run folders written here."""
+"""Test the report on run folders written here: varying keys, means over seeds, Pareto front, escaping."""
 
 import json
 import re
@@ -51,7 +51,7 @@ def put(root, number, *, method="ntk_sketch", dim=512, seed=0, score=0.9, second
 
 @pytest.fixture
 def root(tmp_path):
-    """Two methods at two sizes with three seeds each, and an exact kernel."""
+    """Write runs of two methods at two sizes with three seeds each, and of an exact kernel."""
     number = 0
     for i, method in enumerate(("ntk_sketch", "rff")):
         for j, dim in enumerate((512, 1024)):

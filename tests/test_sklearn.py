@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, and life inside its tools."""
+"""Run scikit-learn's own checks, and use the estimators inside its tools."""
 
 import pickle
 import warnings

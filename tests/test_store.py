@@ -118,13 +118,13 @@ def test_the_bytes_of_a_shard_do_not_depend_on_when_h5py_lets_go_of_it(tmp_path,
         return kept[-1]
 
     first = write_shard(tmp_path, "a.h5", "train", 0, x, y, 0.0)
-    monkeypatch.setattr(h5py.File, "create_dataset", keep)  # as another thread's lock can bring about
+    monkeypatch.setattr(h5py.File, "create_dataset", keep)  # another thread's lock can cause this
     assert write_shard(tmp_path, "b.h5", "train", 0, x, y, 0.0).sha256 == first.sha256
     assert kept
 
 
 def plant(folder, name, make):
-    """Put a file of someone else's in the place of a shard, with a manifest that goes with it."""
+    """Replace a shard by a foreign file, and adapt the manifest to it."""
     store, path = ShardStore(folder, {}), folder / name
     path.unlink()
     with h5py.File(path, "w") as file:

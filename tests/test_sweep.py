@@ -1,4 +1,4 @@
-"""Sweeps: outcomes, MLflow parents, going on after a kill, jobs side by side, the report at the end."""
+"""Test sweeps: outcomes, MLflow parents, resuming after a kill, parallel jobs, the final report."""
 
 import json
 import os
@@ -77,12 +77,12 @@ def test_skip_finished_leaves_out_what_is_there(ntkrun):
 
 
 def rows(page):
-    """The lines of a report's table without times and memory, which do not repeat."""
+    """Return the lines of a report's table without times and memory, which do not repeat."""
     lines = re.findall(r"<tr(?: class=.best.)?>(<td class=.left.>(?:ntk_sketch|rff)<.*?)</tr>", page, re.S)
     return [re.findall(r"<td[^>]*>(.*?)</td>", line)[:4] for line in lines]
 
 
-@pytest.mark.slow  # K10 of tests/faults stays
+@pytest.mark.slow  # K10 of tests/faults still runs
 def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
     words = ["-m", "method=ntk_sketch,rff", "feature_dim=48,64", "seed=0,1,2", "skip_finished=true", *TINY]
     command = [sys.executable, "-m", "ntkrun", *words, f"output_dir={ntkrun.out}"]
@@ -103,7 +103,7 @@ def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
     assert all(p.stat().st_mtime_ns == before[p] for p in finished)
     assert len(list(ntkrun.out.glob("runs/*/result.json"))) == 12
     parents, _ = parents_and_children(ntkrun.out)
-    # one MLflow run may be lost with the process that was writing it: sync brings it back
+    # one MLflow run may be lost with the process that was writing it; sync restores it
     assert len(parents) == 1
     assert cli.main(["sync", str(ntkrun.out)]) == 0
     ids = {json.loads(p.read_text())["mlflow/run_id"] for p in ntkrun.out.glob("runs/*/result.json")}
@@ -131,7 +131,7 @@ SIDE_BY_SIDE = [
 @pytest.mark.parametrize("launcher", SIDE_BY_SIDE, ids=lambda words: words[0].split("=")[1])
 def test_jobs_side_by_side_share_shards_and_one_parent(tmp_path, launcher):
     out = tmp_path / "out"
-    # the solver differs, the features do not: they are computed once, whoever comes first
+    # only the solver differs, so the features are computed once, by the first job
     words = ["-m", "solver.lambda_count=5,7", "seed=0,-1", "feature_dim=48", *TINY, *launcher]
     done = in_a_process(words, out, tmp_path)
     assert done.returncode == 7, done.stderr

@@ -18,7 +18,7 @@ def test_installed_wheel_runs_from_an_empty_folder(tmp_path):
         names = file.namelist()
         assert "ntkrun/conf/config.yaml" in names
         assert not [n for n in names if n.startswith(("tests", "outputs", "scripts"))]
-        file.extractall(site)  # what an installer does with a pure wheel
+        file.extractall(site)  # as an installer does with a pure wheel
     env = {**os.environ, "PYTHONPATH": str(site)}
     where = subprocess.run(
         [sys.executable, "-c", "import ntkrun; print(ntkrun.__file__)"],

@@ -1,4 +1,4 @@
-"""Words before Hydra, and every key set to what no key is: one line each."""
+"""Test words before Hydra reads them, and bad values for every key: one line each."""
 
 import shlex
 
@@ -26,7 +26,7 @@ ODD = st.text(
 
 
 def meant(line):
-    """Return what Hydra and OmegaConf make of the last word of a line, once the shell has cut it."""
+    """Return the value that Hydra and OmegaConf read from the last word of a line split by the shell."""
     (override,) = OverridesParser.create().parse_overrides([shlex.split(line)[-1]])
     values = list(override.sweep_string_iterator()) if override.is_sweep_override() else [None]
     if values != [None]:
@@ -40,7 +40,7 @@ def resolved(value):
 
 
 def asked(*line):
-    """Return the words for Hydra, or the line that the message says is to be typed."""
+    """Return the words for Hydra, or the line that the message says to type."""
     try:
         return shlex.join(["ntkrun", *words.prepared(list(line))])
     except ConfigError as error:
@@ -55,7 +55,7 @@ def asked(*line):
 @example("(\\\\'\"")
 @example("2024.10")
 def test_the_line_to_type_gives_the_name(name):
-    """Of a name that Hydra cannot read; if it can, and without a message, the name or Hydra's own reading."""
+    """For a name that Hydra cannot read; otherwise the value is the name, or Hydra's own reading."""
     for line in (asked("dataset.path=/(" + name), asked("-m", "dataset.path=/(" + name.replace(",", ""))):
         typed = "/(" + (name.replace(",", "") if " -m " in line else name)
         assert meant(line) == typed
@@ -101,12 +101,12 @@ def keys(tree, prefix=""):
 
 @pytest.mark.parametrize("overrides", [["study=theorem_1"], *SETS], ids=str)
 def test_every_key_set_to_what_no_key_is(overrides):
-    """No data are read: a configuration is right, or one line says what is not."""
+    """A configuration is accepted, or one line says what is wrong; no data are read."""
     refused = 0
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", [*overrides, *GIVEN.get(overrides[0], [])])
     tree = OmegaConf.to_container(config)
-    # those at the top once
+    # top-level keys only once
     mine = overrides[0].split("=")[0]
     for key in [k for k in keys(tree) if k.split(".")[0] == mine or mine == "study"]:
         for value in STRANGE:

@@ -1,4 +1,4 @@
-"""Text of --help: groups and keys come from the yaml files, commands from their table."""
+"""Build the text of --help from the yaml files and the table of commands."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ GROUPS = ("dataset", "method", "solver", "executor", "experiment")
 
 
 def conf_dir() -> Path:
-    """Return the folder of the yaml files: inside an installed package, else at the top of the checkout."""
+    """Return the folder of the yaml files, inside an installed package or at the top of the checkout."""
     package = Path(__file__).parent.parent
     inside = package / "conf"
     return inside if inside.is_dir() else package.parent / "conf"
@@ -24,12 +24,12 @@ def help_text() -> str:
 
 
 def choices(group: str) -> list[str]:
-    """Return the names of a group's yaml files, sorted; those that begin with _ are inherited, not chosen."""
+    """Return the sorted names of a group's yaml files, without inherited ones, which begin with _."""
     return sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml"))
 
 
 def keys() -> list[str]:
-    """Return the lines of config.yaml that set a key, each with its comment."""
+    """Return the lines of config.yaml that set a key, with their comments."""
     import yaml
 
     text = (conf_dir() / "config.yaml").read_text("utf-8")
@@ -46,30 +46,31 @@ def keys() -> list[str]:
 
 
 HELP = """ntkrun: neural-tangent-kernel learning at the cost of a linear model
+A run computes features of the data, fits ridge regression to them, and records score, times and model.
 
 usage: ntkrun [key=value ...] [-m] [options]
        ntkrun COMMAND [options]
 
-  ntkrun                                              digits, cntk_sketch, exact kernel: a minute
+  ntkrun                                              digits with cntk_sketch and the exact kernel: a minute
   ntkrun dataset=cifar10 dataset.n_train=5000 feature_dim=4096
   ntkrun dataset=npz dataset.path=mine.npz            your arrays: x_train y_train x_test y_test
-  ntkrun -m feature_dim=512,1024 seed=0,1             sweep: one run for each combination
-  ntkrun method=exact_cntk baseline=none              the exact kernel itself
-  ntkrun experiment=theorem_2                         what a theorem promises, measured
+  ntkrun -m feature_dim=512,1024 seed=0,1             sweep: one run per combination
+  ntkrun method=exact_cntk baseline=none              the exact kernel instead of features
+  ntkrun experiment=theorem_2                         compare a theorem with measurements
 
-commands (ntkrun COMMAND --help says more):
+commands (for their options: ntkrun COMMAND --help):
 {commands}
 
-groups (a yaml file each in conf/; its keys are set as group.key=value):
+groups (dataset=mnist takes conf/dataset/mnist.yaml; set its keys as dataset.n_train=5000):
 {groups}
 
-keys:
+keys with their defaults (set as key=value):
 {keys}
 
 options:
   -m, --multirun     sweep over comma-separated values, range(0,5), choice(a,b)
   --cfg job          print the composed configuration and stop
-  --traceback        show where an error came from
+  --traceback        show the traceback of an error
   --version          print the version
   --hydra-help       Hydra's own options
 

@@ -1,4 +1,4 @@
-"""Hydra's side of a run: compose, hand the plain record to the pipeline, say how it ended."""
+"""Start a run or a sweep through Hydra and report how it ended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def launch(words: list[str]) -> int:
-    """Run one job or a sweep and return the exit code; an error of a single job is raised."""
+    """Run one job or a sweep and return the exit code; raise the error of a single job."""
     from hydra import main
 
     raised: list[Exception] = []
@@ -36,7 +36,7 @@ def launch(words: list[str]) -> int:
         from omegaconf import OmegaConf
 
         hydra = HydraConfig.get()
-        # hydra.job.chdir=true has left it, but all relative paths begin there: of data, stores, outputs
+        # undo hydra.job.chdir=true: all relative paths start here
         os.chdir(hydra.runtime.cwd)
         if hydra.mode == RunMode.MULTIRUN:
             from ntkrun.cli import sweep
@@ -48,11 +48,11 @@ def launch(words: list[str]) -> int:
             _single(config)
         except Exception as error:
             log.debug("the run ended early", exc_info=True)
-            raised.append(error)  # raised below: Hydra would print lines of its own
+            raised.append(error)  # raised later: Hydra would add lines of its own
         return None
 
     words = prepared(words)
-    # Hydra makes the folder of a sweep of what it finds there
+    # Hydra derives the folder of a sweep from these
     for name in ("NTKRUN_OUTPUT_DIR", "NTKRUN_DATA_DIR"):
         if name in os.environ:
             os.environ[name] = home(os.environ[name])
@@ -62,9 +62,9 @@ def launch(words: list[str]) -> int:
             from ntkrun.cli.yamlcheck import check_folder
 
             check_folder(as_path(joined or value))
-    # loky replaces a worker that has grown too large, between two tasks: nothing for people to act on
+    # loky replaces a worker that has grown too large between tasks; users need not act
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs were given")
-    mine, sys.argv = sys.argv, ["ntkrun", *words]  # where Hydra looks
+    mine, sys.argv = sys.argv, ["ntkrun", *words]  # Hydra reads sys.argv
     mask = umask()
     try:
         return _ended(job, raised)
@@ -74,7 +74,7 @@ def launch(words: list[str]) -> int:
 
 
 def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
-    """Let Hydra do its work, end a sweep that it has started, and return the exit code."""
+    """Run Hydra, end the sweep if it started one, and return the exit code."""
     from ntkrun.cli.sweep import NotStarted, Start, end, interrupted
 
     error: Exception | None = None
@@ -86,7 +86,7 @@ def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
         if started := Start.take():
             interrupted(started)
         raise
-    except Exception as stop:  # of Hydra, its sweeper or its launcher: the jobs that are done have a table
+    except Exception as stop:  # from Hydra, its sweeper or launcher: finished jobs still get a table
         log.debug("Hydra has raised", exc_info=True)
         error = stop
     if started := Start.take():
@@ -97,7 +97,7 @@ def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
 
 
 def _told(error: Exception) -> Exception:
-    """Return the error that ended a sweep as one that is told in a line, whichever library it is of."""
+    """Return the error that ended a sweep, as a SweepError unless we or Hydra raised it."""
     ours = isinstance(error, NtkrunError | OSError | MemoryError)
     if ours or type(error).__module__.split(".")[0] in ("hydra", "omegaconf"):
         return error
@@ -116,7 +116,7 @@ def _single(config: Any) -> None:
     checked = _checked(config)
     result = _run(checked, lambda result: show(summary(result)))
     if result.get("skipped"):
-        log.info("skipped    the same configuration has finished in %s", result["run_folder"])
+        log.info("skipped    the same run has finished in %s", result["run_folder"])
         show(summary(result))
     show(published(result, str(checked.output_dir), checked.tracker.uri))
 

@@ -1,6 +1,6 @@
-"""The command line: a run or a sweep by Hydra, or one of the commands; one-line errors and exit codes.
+"""Start a run, a sweep or a command, and turn errors into one line and an exit code.
 
-Nothing heavy is imported before a run starts: --help, TAB and --cfg must answer at once.
+Nothing heavy is imported before a run starts, so that --help, TAB and --cfg answer at once.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from ntkrun.errors import INTERRUPTED, ConfigError, MachineError, NtkrunError
 from ntkrun.log import redacted, to_terminal
 
 LINE_ENDS = (
-    r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*"  # a message is one line; other spaces may be a name's
+    r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*"  # become one space; other spaces may belong to a name
 )
 
 
 class Stopped(KeyboardInterrupt):
-    """SIGTERM or SIGHUP: ends a run as Ctrl-C does, with its own exit code."""
+    """SIGTERM or SIGHUP, which ends a run as Ctrl-C does, with its own exit code."""
 
     def __init__(self, number: int, *_: Any):
         super().__init__(number)
@@ -50,12 +50,12 @@ def main(arguments: list[str] | None = None) -> int:
     if "--help" in words or "-h" in words:
         sys.stdout.write(help_text())
         return 0
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come to us; we print them
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors, and we print them
     return _guarded(lambda: launch(words), show)
 
 
 def _guarded(work: Callable[[], int], show: bool) -> int:
-    """Do the work and return its exit code; every error becomes one line."""
+    """Do the work and return its exit code; print an expected error as one line."""
     _escape()
     to_terminal()
     _listen()
@@ -66,9 +66,9 @@ def _guarded(work: Callable[[], int], show: bool) -> int:
         return _say("interrupted. Finished shards are kept; run the same command again to go on.", code, show)
     except NtkrunError as error:
         return _say(str(error), error.exit_code, show)
-    except SystemExit as stop:  # argparse has already said why
+    except SystemExit as stop:  # argparse has already printed why
         return stop.code if isinstance(stop.code, int) else ConfigError.exit_code
-    except BrokenPipeError:  # the reader of our output has seen enough
+    except BrokenPipeError:  # the reader closed the pipe, as head does
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - it lives until the process ends
         return 0
     except Exception as error:
@@ -84,20 +84,20 @@ def _guarded(work: Callable[[], int], show: bool) -> int:
 
 
 def _raiser(error: BaseException) -> str:
-    """Return the package that raised the error: Hydra refuses some words with a plain ValueError."""
+    """Return the package that raised the error; Hydra refuses some words with a plain ValueError."""
     frame = list(traceback.walk_tb(error.__traceback__))[-1][0]
     return str(frame.f_globals.get("__name__", "")).split(".")[0]
 
 
 def _escape() -> None:
-    """Write what the terminal's encoding has not as an escape: a name must not end a run that went well."""
+    """Escape characters that the terminal cannot encode, so that no name ends a run that went well."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def _listen() -> None:
-    """Let SIGTERM and SIGHUP end a run in order; one that is ignored (nohup) stays so."""
+    """Let SIGTERM and SIGHUP end a run in order; ignored signals (nohup) stay ignored."""
 
     def stop(number: int, frame: Any) -> None:
         raise Stopped(number)

@@ -1,4 +1,4 @@
-"""Errors of Hydra and OmegaConf in one line, with the nearest valid name."""
+"""Turn errors of Hydra and OmegaConf into one line, with the nearest valid name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ntkrun.cli.help import choices
 from ntkrun.cli.words import quoted
 from ntkrun.errors import NtkrunError
 
-# what Hydra 1.3 has in packages of their own
+# plugins of Hydra 1.3, and the package to install for each
 PLUGINS = {
     "hydra/launcher=joblib": "ntkrun[sweeps]",
     "hydra/launcher=submitit_local": "ntkrun[sweeps]",
@@ -26,7 +26,7 @@ PLUGINS = {
 
 
 def hydra_message(error: Exception) -> str:
-    """Return the first telling line of a Hydra or OmegaConf error, with the nearest valid name."""
+    """Return one line for a Hydra or OmegaConf error."""
     if isinstance(error.__cause__, NtkrunError):
         return str(error.__cause__)
     text = " ".join(str(error).split())

@@ -1,7 +1,7 @@
-"""Optuna as the sweeper: which settings it may have, and the number that it gets from each job.
+"""Check the settings of Optuna as a sweeper, and give it a number per job.
 
-Optuna minimises unless it is told otherwise, which would look for the worst accuracy, and it ends the sweep
-at a trial without a number. So a job's number always fits the direction: the better the model, the better.
+Optuna minimises by default, which would look for the worst accuracy, and it ends the sweep at a trial without
+a number. So every job returns a number, and it fits the direction: a better model has a better number.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ntkrun.errors import ConfigError, must_be
 from ntkrun.log import redacted
 
 RESULTS = "optimization_results.yaml"
-# per direction: the number that is best where `value` is the held-out score, and its name
+# by direction and metric: name and formula of the number; `value` is the held-out score
 NUMBERS = {
     ("minimize", "accuracy"): ("1 - accuracy", lambda value: 1 - value),
     ("maximize", "accuracy"): ("accuracy", lambda value: value),
@@ -25,9 +25,9 @@ NUMBERS = {
 
 
 def check(config: Any) -> str | None:
-    """Return the direction of a sweep that Optuna chooses the jobs of; None for another sweeper.
+    """Return the direction of Optuna's sweep; None for another sweeper.
 
-    `config` is Hydra's whole configuration. Raises ConfigError for settings with which no job could count.
+    `config` is Hydra's whole configuration. Raises ConfigError for settings that cannot work.
     """
     sweeper, direction, problems = config.hydra.sweeper, None, []
     for key in ("max_batch_size", "n_trials", "n_jobs"):
@@ -39,28 +39,28 @@ def check(config: Any) -> str | None:
         problems += _storage(sweeper.storage)
         if config.study is not None:
             remedy = "A study has no score to choose by. Add study=null, or leave hydra/sweeper=optuna out."
-            problems.append(must_be("study", "ntkrun", "null beside Optuna", config.study, remedy))
+            problems.append(must_be("study", "ntkrun", "null with Optuna", config.study, remedy))
     if problems:
         raise ConfigError(" ".join(problems))
     return direction
 
 
 def direction_of(sweeper: Any) -> Any:
-    """Return the `direction` of a sweeper's settings: "minimize", "maximize", or whatever else is given."""
+    """Return `direction` from a sweeper's settings: "minimize", "maximize", or any other value given."""
     given = sweeper.get("direction")
     if not isinstance(given, str) and hasattr(given, "__len__"):
         given = given[0] if len(given) == 1 else list(given)
-    return getattr(given, "name", given)  # Hydra turns the words into an enumeration, or leaves them
+    return getattr(given, "name", given)  # Hydra may turn the word into an enumeration's member
 
 
 def _storage(url: Any) -> list[str]:
-    """Return a sentence for a database that Optuna 2 cannot open: it never commits under SQLAlchemy 2."""
+    """Return a sentence for a database that Optuna 2 cannot use: under SQLAlchemy 2 it never commits."""
     if not isinstance(url, str) or url.startswith("redis"):
         return []
     ours = {name: version(name) for name in ("optuna", "sqlalchemy")}
     if int(ours["optuna"].split(".")[0]) > 2 or int(ours["sqlalchemy"].split(".")[0]) < 2:
         return []
-    constraint = f"null with Optuna {ours['optuna']} beside SQLAlchemy {ours['sqlalchemy']}"
+    constraint = f"null with Optuna {ours['optuna']} and SQLAlchemy {ours['sqlalchemy']}"
     remedy = 'To keep studies: pip install "sqlalchemy<2" "alembic<1.16".'
     return [must_be("hydra.sweeper.storage", "ntkrun", constraint, redacted(url), remedy)]
 
@@ -68,7 +68,7 @@ def _storage(url: Any) -> list[str]:
 def number(outcome: dict[str, Any], direction: str) -> float:
     """Return the number of a job for Optuna, from its score on held-out rows.
 
-    A job without a finite score gets the worst number there is, so it is never the best.
+    Without a finite score it is the worst number there is.
     """
     valid = outcome.get("valid", math.nan)
     if not math.isfinite(valid):
@@ -77,7 +77,7 @@ def number(outcome: dict[str, Any], direction: str) -> float:
 
 
 def best(outcomes: list[dict[str, Any]], direction: str) -> str | None:
-    """Return a line about the best of a sweep's jobs; None where no job has a score."""
+    """Return a line about the best job of a sweep; None if no job has a score."""
     scored = [job for job in outcomes if math.isfinite(job.get("valid", math.nan))]
     if not scored:
         return None

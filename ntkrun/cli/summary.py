@@ -1,4 +1,4 @@
-"""The lines that end a run or a sweep."""
+"""Format the last lines of a run or a sweep."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ntkrun.store.runs import metric_of, read_json
 
 
 def summary(result: dict[str, Any]) -> str:
-    """Return the lines that end a run."""
+    """Return the last lines of a run."""
     metric = metric_of(result) or ""
     lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
     if metric:
@@ -30,14 +30,14 @@ def summary(result: dict[str, Any]) -> str:
                 f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}",
             )
         )
-    whose = "" if result.get("memory/peak_of") == "run" else ", of all that this process has done"
+    whose = "" if result.get("memory/peak_of") == "run" else ", of the whole process"
     lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
     lines.append(("report", result["run_folder"]))
     return "\n" + "".join(f"{name:<14}{text}\n" for name, text in lines)
 
 
 def published(result: dict[str, Any], output_dir: str, uri: str) -> str:
-    """Return the lines that say where MLflow shows a run; none if it does not."""
+    """Return the lines that say where MLflow shows a run; "" if it does not."""
     if not result.get("mlflow/run_id"):
         return ""
     lines = [("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}")]
@@ -47,7 +47,7 @@ def published(result: dict[str, Any], output_dir: str, uri: str) -> str:
 
 
 def table(folder: Path) -> str:
-    """Return the table that ends a sweep; it reads the folder only, so a full disk does not prevent it."""
+    """Return the table of a sweep from its folder; nothing is written, so it works on a full disk."""
     jobs = sweep_folder.outcomes(folder)
     shown = ", ".join(f"{n} {state}" for state, n in sweep_folder.counts(jobs).items() if n or state == "ok")
     lines = [f"\nsweep         {len(jobs)} jobs: {shown}"]

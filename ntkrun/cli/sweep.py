@@ -1,4 +1,4 @@
-"""Hydra's side of a sweep: start its folder, do one of its jobs, end it."""
+"""Start a sweep, do its jobs and end it, as Hydra calls for it."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ log = logging.getLogger(__name__)
 
 
 class NotStarted(BaseException):
-    """Carries the error that kept a sweep from starting: Hydra makes a warning of a callback's Exception."""
+    """Carry the error that kept a sweep from starting; Hydra would reduce an Exception to a warning."""
 
 
 class Start(Callback):
-    """Makes the folder of a sweep before its first job; named in conf/config.yaml."""
+    """Make the folder of a sweep before its first job; conf/config.yaml names this callback."""
 
     _started: Started | None = None
 
     def on_multirun_start(self, config: Any, **_: Any) -> None:
         """Write sweep.json, or raise NotStarted and leave nothing behind.
 
-        An unfinished sweep of the same words is continued in its MLflow run.
+        With skip_finished, an unfinished sweep of the same words continues in its MLflow run.
         """
         try:
             Start._started = _start(config)
@@ -46,7 +46,7 @@ class Start(Callback):
 
     @classmethod
     def take(cls) -> Started | None:
-        """Return the sweep that this process has started, once."""
+        """Return the sweep that this process has started, and forget it."""
         started, cls._started = cls._started, None
         return started
 
@@ -55,7 +55,7 @@ def _start(config: Any) -> Started:
     from omegaconf import OmegaConf
 
     direction = optimiser.check(config)
-    given: Any = OmegaConf.to_container(config.hydra.overrides)  # as typed: a job's number may stand in them
+    given: Any = OmegaConf.to_container(config.hydra.overrides)  # unresolved: they may name a job's number
     words = [redacted(word) for word in (*given["task"], *given["hydra"])]
     folder = _pin(config)
     record = {"overrides": words, "started": time.time(), "status": "RUNNING", "key": uuid.uuid4().hex}
@@ -68,7 +68,7 @@ def _start(config: Any) -> Started:
         inside = outputs in folder.parents
         modes.follow(outputs)
         make_folder(folder / "jobs", "output_dir" if inside else "hydra.sweep.dir")
-        for old in (folder / "jobs").glob("*.json"):  # of an earlier sweep with the same hydra.sweep.dir
+        for old in (folder / "jobs").glob("*.json"):  # from an earlier sweep with the same hydra.sweep.dir
             old.unlink()
         write_json(folder / "sweep.json", record | before)
     except Exception:
@@ -80,9 +80,9 @@ def _start(config: Any) -> Started:
 
 
 def _pin(config: Any) -> Path:
-    """Return the sweep's folder and make it the same, absolute one for all jobs.
+    """Return the sweep's folder, and fix it as one absolute path for all jobs.
 
-    Hydra works it out again for each job, so it would change with a swept key or the current folder.
+    Otherwise Hydra resolves it per job, and it changes with a swept key or the current folder.
     """
     from hydra.core.override_parser.types import Quote, QuotedString
     from omegaconf import OmegaConf, read_write
@@ -110,7 +110,7 @@ def job(work: Callable[[Path], dict[str, Any]], hydra: Any, title: str) -> float
     to_terminal()
     number, folder = int(hydra.job.num), Path(hydra.sweep.dir)
     if not (folder / "sweep.json").is_file():
-        raise ConfigError(f"{folder} holds no sweep.json. Leave hydra.callbacks.sweep as it is.")
+        raise ConfigError(f"{folder} holds no sweep.json. Do not change hydra.callbacks.sweep.")
     log.info("\njob %d    %s", number, redacted(title))
     outcome = sweep_folder.attempt(folder, number, title, lambda: work(folder))
     value = f"{outcome['metric']} {outcome['value']:.4f}, " if "value" in outcome else ""
@@ -123,13 +123,13 @@ def warn_of_two_levels(hydra: Any, executor: str | None) -> None:
     if executor != "serial" and "basic_launcher" not in hydra.launcher._target_ and int(hydra.job.num) == 0:
         to_terminal()
         log.warning(
-            "both the launcher and the executor start processes: jobs x workers of them. "
-            "Take executor=serial, or hydra/launcher=basic."
+            "launcher and executor both start processes: jobs x workers in all. "
+            "Use executor=serial or hydra/launcher=basic."
         )
 
 
 def end(started: Started, error: Exception | None) -> int:
-    """End a sweep: its table, its MLflow run, the exit code. `error` is of Hydra, not of a job."""
+    """Print the table of a sweep, end its MLflow run, return the exit code; `error` comes from Hydra."""
     from ntkrun.report import collect, page
     from ntkrun.tracking import parent
 
@@ -139,7 +139,7 @@ def end(started: Started, error: Exception | None) -> int:
         sweep_folder.discard(started)
         raise error or ConfigError(
             f"a sweep of ntkrun must have jobs. None has written to {folder / 'jobs'}. "
-            "Look for an empty range(...), or for machines that do not share the folder."
+            "Look for an empty range(...), or machines that do not share the folder."
         )
     sys.stdout.write(table(folder))
     sys.stdout.flush()
@@ -148,13 +148,13 @@ def end(started: Started, error: Exception | None) -> int:
     try:
         page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
         sys.stdout.write(f"report        {folder / 'report.html'}\n")
-    except DataError:  # no job has finished: the table has said it all
+    except DataError:  # no job has finished, as the table shows
         log.debug("no report", exc_info=True)
     sys.stdout.flush()
     if error:
         raise error
     if record["failed"] == len(jobs):
-        (folder / optimiser.RESULTS).unlink(missing_ok=True)  # its best would be a job that failed
+        (folder / optimiser.RESULTS).unlink(missing_ok=True)  # its best job would be a failed one
     if record["failed"]:
         which = f"{'all ' if record['failed'] == len(jobs) else ''}{record['failed']} jobs"
         log.error("%s failed; their tracebacks are in %s", which, folder / "jobs")
@@ -163,7 +163,7 @@ def end(started: Started, error: Exception | None) -> int:
 
 
 def interrupted(started: Started) -> None:
-    """End the MLflow run of a sweep that was stopped."""
+    """End a sweep that was stopped, and its MLflow run."""
     from ntkrun.tracking import parent
 
     sweep_folder.finish(started.folder, "KILLED")

@@ -12,7 +12,7 @@ from ntkrun.cli.help import GROUPS
 from ntkrun.errors import ConfigError
 from ntkrun.store.paths import PATHS, home
 
-# Hydra's options that take a value, which must stay beside them when options move to the front
+# Hydra's options that take a value, which moves to the front with them
 VALUED = {
     "--cfg",
     "-c",
@@ -26,16 +26,16 @@ VALUED = {
     "-p",
 }
 VALUED |= {"--shell-completion", "-sc"}
-# keys whose value is text, whatever it looks like: Hydra would make 2024.1 of a folder called 2024.10
+# keys whose value is always text: Hydra would read a folder called 2024.10 as 2024.1
 TEXTS = {*PATHS, "device", "tracking.uri", "tracking.experiment", "dataset.target", "dataset.file"}
 TEXTS |= {"dataset.title", "dataset.source", "method.name", "executor.address", "hydra.sweep.dir"}
-# what is meant for OmegaConf; any other ${ belongs to a name
+# interpolations for OmegaConf; any other ${ belongs to a name
 INTERPOLATION = r"oc\.|now:|hydra:|(?:data_dir|output_dir|seed|feature_dim)\}|(?:dataset|method|tracking)\."
-LONGEST = 4000  # characters of a line that is worth typing again
+LONGEST = 4000  # characters of the longest line worth typing again
 
 
 def split(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Return options, each with its value behind it, and overrides; +experiment=x becomes experiment=x."""
+    """Return options, each followed by its value, and overrides; +experiment=x becomes experiment=x."""
     options, overrides = [], []
     queue = list(arguments)
     while queue:
@@ -50,9 +50,9 @@ def split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def prepared(arguments: list[str]) -> list[str]:
-    """Return the words for Hydra: options first, as Hydra 1.3 demands, and numbers that are text in quotes.
+    """Return the words for Hydra 1.3: options first, and text that looks like a number in quotes.
 
-    Raises ConfigError with the line to type for words that Hydra cannot read, or not as the text they are.
+    Raises ConfigError, with the line to type, for words that Hydra cannot read or would misread.
     """
     options, overrides = split(arguments)
     several = bool({"-m", "--multirun"} & set(options))
@@ -77,7 +77,7 @@ def prepared(arguments: list[str]) -> list[str]:
 
 
 def _joined(overrides: list[str]) -> list[tuple[str, bool]]:
-    """Return (override, whether the shell has cut it at its spaces)."""
+    """Join words that the shell has cut at spaces; return (override, whether it was cut)."""
     out: list[tuple[str, bool]] = []
     for word in overrides:
         if out and "=" not in word and _parsed(word) is None and _key(out[-1][0]) in TEXTS:
@@ -92,21 +92,21 @@ def _key(word: str) -> str:
 
 
 def _override(key: str, text: str, several: bool) -> tuple[str, bool]:
-    """Return the override for Hydra, and whether Hydra could have read it."""
+    """Return the override for Hydra, and whether Hydra could read it as typed."""
     name = _key(key)
-    # Hydra takes choice(a,b) for a,b, but forgets the quotes in it
+    # Hydra reads choice(a,b) as a,b but drops the quotes in it
     if several and name in TEXTS and (choice := re.fullmatch(r"choice\((.*)\)", text)):
         text = choice[1]
     parts = [_value(name, part) for part in (_elements(text) if several else [text])]
     good = all(fine for _, fine in parts)
     new = f"{key}={','.join(value for value, _ in parts)}"
-    if _parsed(new) is None or (not good and os.path.lexists(text)):  # one file, with a comma in its name
+    if _parsed(new) is None or (not good and os.path.lexists(text)):  # a file with a comma in its name
         return f"{key}={quoted(text)}", False
     return new, good
 
 
 def _value(key: str, text: str) -> tuple[str, bool]:
-    """Return one value for Hydra, and whether Hydra could have read it."""
+    """Return one value for Hydra, and whether Hydra could read it as typed."""
     meant = home(text) if key in PATHS else text
     found = _parsed(f"x={meant}")
     if found is None:
@@ -118,18 +118,18 @@ def _value(key: str, text: str) -> tuple[str, bool]:
         return (quoted(home(value)) if key in PATHS and value != home(value) else meant), True
     if isinstance(value, list | dict):
         return quoted(text), False
-    # null means that a key is not set, but for a choice that has to be made
+    # null unsets a key, except a group that needs a choice
     unset = value is None and (key not in GROUPS or key == "experiment")
     return (meant if unset else quoted(text.strip())), True
 
 
 def _elements(text: str) -> list[str]:
-    """Return what stands between the commas of a sweep; those in quotes and brackets do not count."""
+    """Split the values of a sweep at commas, except those in quotes and brackets."""
     return re.findall(r"""(?:'(?:\\.|[^'])*'|"(?:\\.|[^"])*"|[\[({][^])}]*[])}]|[^,])+|(?<=,)|^$""", text)
 
 
 def _parsed(word: str) -> Any:
-    """Return Hydra's reading of an override; None if it has none."""
+    """Return an override as Hydra parses it; None if it cannot."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
@@ -140,11 +140,11 @@ def _parsed(word: str) -> Any:
 
 
 def quoted(text: str) -> str:
-    """Return text as Hydra takes it for that very text: in quotes, and without interpolation."""
+    """Return text in quotes and without interpolation, so that Hydra reads it literally."""
     text = re.sub(rf"(\\*)\$\{{(?!{INTERPOLATION})", r"\1\1\\${", text)
     return '"' + re.sub(r'(\\*)("|$)', lambda m: m[1] * 2 + ('\\"' if m[2] else ""), text) + '"'
 
 
 def _printable(text: str) -> bool:
-    """Return whether text fits on a line of a terminal."""
+    """Return whether text has no line breaks or control characters."""
     return not any(unicodedata.category(sign) in ("Cc", "Cs", "Zl", "Zp") for sign in text)

@@ -1,4 +1,4 @@
-"""Yaml files that a user brings are looked at before Hydra composes them."""
+"""Check a user's yaml files before Hydra composes them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ BYTES, DEPTH, ALIASES = 1 << 20, 64, 64
 
 
 def check_folder(folder: Path) -> None:
-    """Raise ConfigError, naming file and line, for the first yaml in a folder that should not be composed.
+    """Raise ConfigError, with file and line, for the first bad yaml file in a folder.
 
-    Syntax and encoding; more than a megabyte; deeper than 64 levels; more than 64 aliases, which a few lines
-    could multiply into billions of values.
+    A file must have valid syntax, be UTF-8, at most a megabyte long and 64 levels deep, and have at most 64
+    aliases: a few lines of them can expand to billions of values.
     """
     for path in sorted(folder.rglob("*.yaml")):
         try:
@@ -33,11 +33,11 @@ def check_folder(folder: Path) -> None:
 
 def _check(path: Path) -> None:
     depth = aliases = 0
-    # events are read one by one: nothing is expanded and nothing recurses
+    # reading events one by one neither expands aliases nor recurses
     for event in yaml.parse(path.read_text("utf-8"), Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         aliases += isinstance(event, yaml.AliasEvent)
         if depth > DEPTH or aliases > ALIASES:
             line = event.start_mark.line + 1
-            what = f"{DEPTH} levels deep" if depth > DEPTH else f"of {ALIASES} aliases"
-            raise ConfigError(f"{path} must be at most {what}. Line {line} goes beyond. Simplify it.")
+            what = f"{DEPTH} levels" if depth > DEPTH else f"{ALIASES} aliases"
+            raise ConfigError(f"{path} must have at most {what}. Line {line} has more. Simplify it.")

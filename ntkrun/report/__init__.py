@@ -1,1 +1,1 @@
-"""From run folders to one page: `collect` what varies, draw `charts`, put them on the `page`."""
+"""Report runs on one page: `collect` them, draw `charts`, write the `page`."""

@@ -1,4 +1,4 @@
-"""The pictures of a report; None where there is nothing to show."""
+"""Draw the charts of a report; a function returns None if it has nothing to show."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ STYLE: Any = {
 
 
 def figures(sheet: Sheet) -> list[tuple[str, str, Any]]:
-    """Return (name, caption, figure) of every picture that the runs allow."""
+    """Return (name, caption, figure) of every chart that has something to show."""
     plt = pyplot()
     score = sheet.metric
     makers: list[tuple[str, str, Callable[[Any, Sheet], Any]]] = [
         ("dim", f"{score} against feature dimension; bands: one standard deviation over seeds", against_dim),
-        ("time", f"{score} against time; the line joins what nothing else beats in both", against_time),
+        ("time", f"{score} against time; the line joins results that no other beats in both", against_time),
         ("error", "error of the kernel on held-out rows, relative Frobenius norm", kernel_error),
         ("degree", "error of the kernel against the degree of the polynomials", error_against_degree),
         ("phases", "time per phase", phases),
@@ -38,12 +38,12 @@ def figures(sheet: Sheet) -> list[tuple[str, str, Any]]:
         drawn = [(name, caption, make(plt, sheet)) for name, caption, make in makers]
     for _, _, figure in drawn:
         if figure is not None:
-            plt.close(figure)  # it leaves pyplot's list and can still be saved
+            plt.close(figure)  # removed from pyplot's list, it can still be saved
     return [made for made in drawn if made[2] is not None]
 
 
 def svg(figure: Any) -> str:
-    """Return a figure as SVG text, the same for the same runs."""
+    """Return a figure as SVG text, identical for identical runs."""
     plt, buffer = pyplot(), io.StringIO()
     with plt.rc_context(STYLE):
         figure.savefig(buffer, format="svg", bbox_inches="tight", metadata={"Date": None, "Creator": None})
@@ -51,7 +51,7 @@ def svg(figure: Any) -> str:
 
 
 def curves(sheet: Sheet) -> dict[str, list[Line]]:
-    """Return the lines of feature methods by label, each in the order of size."""
+    """Return the lines of feature methods by label, sorted by size."""
     out: dict[str, list[Line]] = {}
     for line in sheet.lines:
         if not line.exact:
@@ -64,7 +64,7 @@ def _look(i: int) -> dict[str, Any]:
 
 
 def _decades(axis: Any) -> None:
-    """Label a logarithmic axis with plain numbers at 1, 2 and 5 of each decade and none between."""
+    """Label a logarithmic axis with plain numbers at 1, 2 and 5 of each decade."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -107,7 +107,7 @@ def against_dim(plt: Any, sheet: Sheet) -> Any:
 
 
 def exact_scores(sheet: Sheet) -> dict[str, float]:
-    """Return the scores of exact kernels: runs of their own, or measured baselines of other runs."""
+    """Return the scores of exact kernels, from their own runs or else from baselines of other runs."""
     out = {line.label: line.score for line in sheet.lines if line.exact}
     for line in sheet.lines:
         value = line.runs[0].result.get(f"exact/{sheet.metric}")
@@ -117,7 +117,7 @@ def exact_scores(sheet: Sheet) -> dict[str, float]:
 
 
 def pareto(sheet: Sheet) -> list[Line]:
-    """Return the lines that no other line beats in both score and time, by time."""
+    """Return the lines that no other line beats in both score and time, sorted by time."""
     sign = 1 if sheet.higher_is_better else -1
     front: list[Line] = []
     for line in sorted(sheet.lines, key=lambda s: (s.numbers["time/total_s"], -sign * s.score)):
@@ -127,7 +127,7 @@ def pareto(sheet: Sheet) -> list[Line]:
 
 
 def against_time(plt: Any, sheet: Sheet) -> Any:
-    """Draw the score against the time for featurizing, solving and predicting."""
+    """Draw the score against the time to featurize, solve and predict."""
     if len(sheet.lines) < 2:
         return None
     figure, axes = plt.subplots()
@@ -175,7 +175,7 @@ def kernel_error(plt: Any, sheet: Sheet) -> Any:
 
 
 def error_against_degree(plt: Any, sheet: Sheet) -> Any:
-    """Draw the kernel's error against degree, a curve for each size."""
+    """Draw the kernel's error against degree, one curve per size."""
     lines = [s for s in sheet.lines if "kernel/error" in s.numbers and "degree" in s.varied]
     if len({line.varied["degree"] for line in lines}) < 2:
         return None
@@ -200,7 +200,7 @@ def error_against_degree(plt: Any, sheet: Sheet) -> Any:
 
 
 def phases(plt: Any, sheet: Sheet, most: int = 30) -> Any:
-    """Draw where the time goes, a bar for each line."""
+    """Draw the time per phase, one bar per line."""
     lines = sorted(sheet.lines, key=lambda line: line.numbers["time/total_s"])[-most:]
     figure, axes = plt.subplots(figsize=(6.6, 1 + 0.26 * len(lines)))
     names = [f"{line.label} {'' if line.exact else line.dim}".strip() for line in lines]

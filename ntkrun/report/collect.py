@@ -1,4 +1,4 @@
-"""Runs as a table: what varies between them, and means over seeds."""
+"""Collect runs into tables of their varying parameters and means over seeds."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ntkrun.store.sweep_folder import outcomes
 
 log = logging.getLogger(__name__)
 
-# runs that differ in these alone are repetitions
+# runs that differ only in these are repetitions
 REPEATED = ("seed", "dataset.fold")
-# the score is "accuracy" or "mse"; the others are kept under their names
+# averaged over seeds, as the score is
 NUMBERS = (
     "time/featurize_s",
     "time/solve_s",
@@ -34,7 +34,7 @@ NUMBERS = (
 
 @dataclass(frozen=True)
 class Line:
-    """All seeds of one configuration: what tells it from the others, and means over its runs."""
+    """All seeds of one configuration: its varying parameters, and means over its runs."""
 
     varied: dict[str, Any]
     runs: list[Run]
@@ -44,7 +44,7 @@ class Line:
 
     @property
     def dim(self) -> int:
-        """Columns of the features."""
+        """Number of features."""
         return int(self.runs[0].result["feature_dim"])
 
     @property
@@ -54,17 +54,17 @@ class Line:
 
     @property
     def shown_score(self) -> str:
-        """The mean with its spread over several runs."""
+        """Mean score, with its spread if there are several runs."""
         return f"{self.score:.4f}" + (f" ± {self.spread:.4f}" if len(self.runs) > 1 else "")
 
     @property
     def shown_times(self) -> list[str]:
-        """Times to featurize, to solve and in all, in units that people use."""
+        """Times to featurize, to solve and in total, in readable units."""
         return [human(self.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")]
 
     @property
     def label(self) -> str:
-        """What a curve through lines of several sizes is called."""
+        """Name of the curve through lines that differ only in size."""
         words = [
             str(v) if k == "method" else f"{k} {v}" for k, v in self.varied.items() if k != "feature_dim"
         ]
@@ -73,7 +73,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Sheet:
-    """The lines of one data set and metric."""
+    """Lines of one data set and metric."""
 
     dataset: str
     metric: str
@@ -82,20 +82,17 @@ class Sheet:
 
     @property
     def higher_is_better(self) -> bool:
-        """Accuracy is to be high, an error low."""
+        """Whether the metric is accuracy rather than an error."""
         return self.metric == "accuracy"
 
     @property
     def best(self) -> Line:
-        """The line with the best score."""
+        """Line with the best score."""
         return max(self.lines, key=lambda line: line.score if self.higher_is_better else -line.score)
 
 
 def runs_of(folder: Path, experiment: str | None = None) -> list[Run]:
-    """Return the runs of an output_dir, of a sweep's folder or of a single run's.
-
-    Raises DataError where there is none.
-    """
+    """Return the runs of an output_dir, a sweep's folder or a run folder; DataError if there are none."""
     if (folder / "sweep.json").is_file():
         found = _of_sweep(folder)
     elif (folder / "config.json").is_file():
@@ -127,7 +124,7 @@ def _of_sweep(folder: Path) -> list[Run]:
 
 
 def sheets(runs: Iterable[Run]) -> list[Sheet]:
-    """Return a sheet for each data set, its lines in the order of their labels and sizes."""
+    """Return a sheet per data set and metric, its lines sorted by label and size."""
     groups: dict[tuple[str, str], list[Run]] = defaultdict(list)
     for run in runs:
         if run.metric:
@@ -144,7 +141,7 @@ def _sheet(dataset: str, metric: str, runs: list[Run]) -> Sheet:
         lines[repr(varied)].append((varied, run))
     out = []
     for members in lines.values():
-        # the same configuration run twice counts once: the newest
+        # of several runs of the same configuration, only the newest counts
         unique = {same_words(run.config): run for _, run in members}
         out.append(_line(members[0][0], list(unique.values()), metric))
     out.sort(key=lambda line: (line.label, line.dim))
@@ -162,9 +159,9 @@ def _line(varied: dict[str, Any], runs: list[Run], metric: str) -> Line:
 
 
 def description(run: Run) -> dict[str, Any]:
-    """Return the parameters of a run that may tell it from others, each once.
+    """Return the parameters of a run that may distinguish it from others, each once.
 
-    method.n_components=${feature_dim} is not told twice, nor where things lie.
+    Copies of another key, such as method.n_components=${feature_dim}, and paths are left out.
     """
     top = {k: v for k, v in run.config.items() if not isinstance(v, dict) and k not in INCIDENTAL}
     out: dict[str, Any] = {"method": run.result["method"], **top}
@@ -174,14 +171,14 @@ def description(run: Run) -> dict[str, Any]:
                 continue
             out[f"{section}.{key}"] = value
     if run.result.get("kind") == "kernel":
-        del out["feature_dim"]  # it has no columns to choose
+        del out["feature_dim"]  # its size is not a choice
     return out
 
 
 def varying(described: list[dict[str, Any]]) -> list[str]:
     """Return the keys whose values differ between runs that have them, "method" first.
 
-    A key that only some methods have does not vary by being absent in the others.
+    A key does not vary by being absent in some methods.
     """
     keys = dict.fromkeys(k for about in described for k in about)
     return [k for k in keys if len({repr(about[k]) for about in described if k in about}) > 1]

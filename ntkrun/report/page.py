@@ -1,4 +1,4 @@
-"""One self-contained HTML page: tables and pictures, no script, nothing loaded from elsewhere."""
+"""Write one self-contained HTML page: tables and charts, no scripts, nothing loaded from elsewhere."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def render(runs: list[Run], title: str) -> str:
     """Return the page; every text from a run is escaped."""
     from jinja2 import Environment, StrictUndefined
 
-    # autoescape: names and parameters come from files that somebody else may have written
+    # autoescape: somebody else may have written the files that names and parameters come from
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -38,7 +38,7 @@ def render(runs: list[Run], title: str) -> str:
 
 
 def write(runs: list[Run], title: str, path: Path) -> None:
-    """Write the page, wholly or not at all."""
+    """Write the page atomically."""
     write_atomic(path, render(runs, title).encode("utf-8", "backslashreplace"))
 
 
@@ -83,7 +83,7 @@ def _trouble(run: Run) -> dict[str, str]:
 
 
 def machines(runs: list[Run]) -> list[tuple[str, str, int]]:
-    """Return (machine, versions, runs) for each surroundings that runs were made in."""
+    """Return (machine, versions, number of runs) for each environment of the runs."""
     counts: dict[tuple[str, str], int] = {}
     for run in runs:
         about = run.environment

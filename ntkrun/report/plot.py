@@ -1,4 +1,4 @@
-"""matplotlib without a display."""
+"""Use matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def pyplot() -> Any:
-    """Return pyplot, which draws into memory."""
+    """Return pyplot, set to draw into memory."""
     import matplotlib
 
     matplotlib.use("Agg")

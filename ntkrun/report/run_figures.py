@@ -1,4 +1,4 @@
-"""The pictures of one run."""
+"""Draw the figures of one run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ntkrun.stages.regress import Fit
 from ntkrun.stages.score import Scores
 from ntkrun.store.atomic import write_atomic
 
-MOST_CLASSES = 100  # of a confusion matrix that people can read
+MOST_CLASSES = 100  # most classes of a readable confusion matrix
 
 
 def draw(folder: Path, fit: Fit, scores: Scores, class_names: list[str], result: dict[str, Any]) -> None:

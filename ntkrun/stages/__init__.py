@@ -1,1 +1,1 @@
-"""The stages of a run, in order: data, featurize, regress, score, track."""
+"""Stages of a run, in order: data, featurize, regress, score."""

@@ -1,4 +1,4 @@
-"""What the exact kernel method costs on the same job: measured where that is quick, else extrapolated."""
+"""Measure the cost of the exact kernel on the same job, or extrapolate it if that is slow."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from ntkrun.store.features import Valid
 
 log = logging.getLogger(__name__)
 
-QUICK_SECONDS = 75.0  # `auto` measures the exact method in full up to here
-BLOCK_SECONDS = 3.0  # a timed block of kernel entries lasts at least this long
-ERROR_ROWS, ERROR_SECONDS = 32, 10.0  # of the kernel's error
-SOLVE_ROWS = 2048  # a timed solve, scaled by n^3
+QUICK_SECONDS = 75.0  # `auto` measures the exact method in full up to this time
+BLOCK_SECONDS = 3.0  # kernel entries are timed for at least this long
+ERROR_ROWS, ERROR_SECONDS = 32, 10.0  # most rows and time for the kernel's error
+SOLVE_ROWS = 2048  # most rows of the timed solve, scaled by n^3
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Time of the exact method; its score only where it was run in full."""
+    """Time of the exact method, and its test score if it was run in full."""
 
     seconds: float
     kind: str
@@ -42,9 +42,9 @@ class Exact:
 def run(
     split: Split, reference: KernelMethod, root: Path, baseline: str, shard_rows: int, solver: Solver
 ) -> Exact | None:
-    """Return the cost of an exact kernel for `baseline` auto, exact or estimate; None for none.
+    """Return the cost of the exact kernel; None for `baseline` "none".
 
-    It is measured on this machine's cores, in this process, whatever the executor.
+    It is always measured in this process, not by the run's executor.
     """
     if baseline == "none":
         return None
@@ -72,9 +72,10 @@ def run(
 
 
 def kernel_error(valid: Valid, split: Split, reference: KernelMethod, exact: Exact) -> float | None:
-    """Return the relative Frobenius error of the features' kernel on a few held-out training rows.
+    """Return the relative Frobenius error of the features' kernel on held-out training rows.
 
-    ERROR_ROWS of them, fewer if the exact kernel is slow; None if not even four take ERROR_SECONDS.
+    It takes ERROR_ROWS rows, or as many as the exact kernel does in ERROR_SECONDS; None if these are fewer
+    than four.
     """
     affordable = int((2 * exact.entries_per_s * ERROR_SECONDS) ** 0.5)
     rows = min(ERROR_ROWS, affordable, len(split.valid))
@@ -91,7 +92,7 @@ def kernel_error(valid: Valid, split: Split, reference: KernelMethod, exact: Exa
 
 
 def entries_per_second(split: Split, reference: KernelMethod) -> float:
-    """Time a block of distinct kernel entries between training rows, after one entry to warm up."""
+    """Return the rate of kernel entries, timed on random pairs of training rows after a warm-up."""
     x = split.sample(64, DTYPES[reference.dtype])
     reference.kernel(x[:1], x[:1])
     rng = np.random.default_rng(0)
@@ -101,7 +102,7 @@ def entries_per_second(split: Split, reference: KernelMethod) -> float:
         start = time.perf_counter()
         reference.pairs(x, x, ix, iy)
         took = time.perf_counter() - start
-        # the first blocks only find a size that takes about a second
+        # the first blocks only find a size that takes long enough
         if took > BLOCK_SECONDS / 4:
             count, spent = count + block, spent + took
         else:

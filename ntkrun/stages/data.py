@@ -1,4 +1,4 @@
-"""Stage 1: load the data set and say what it is."""
+"""Stage 1: load the data set and describe it."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ntkrun.datasets.split import Part, Split
 
 log = logging.getLogger(__name__)
 
-SCALE = 10  # how far sizes must be apart: pixels of 0..255, of 0..16 and of 0..1 are
-ROWS = 1000  # that are looked at of a part
-FEWEST = 5  # rows of the test part; of fewer, all may be dark images
+SCALE = 10  # ratio of two scales: pixels of 0..255, 0..16 and 0..1 differ by more
+ROWS = 1000  # most rows of a part that are examined
+FEWEST = 5  # test rows needed: fewer may all be dark images
 
 
 def run(source: DataSource) -> Split:
-    """Return the split of a data source."""
+    """Load a data source, warn about suspect test rows, and return the split."""
     split = source.load()
     shape = " x ".join(str(n) for n in split.train.x.shape[1:])
     kind = "regression" if split.classes is None else f"{split.classes} classes"
@@ -41,7 +41,7 @@ def run(source: DataSource) -> Split:
         )
     if shared := overlap(split):
         log.warning(
-            "data       %d of the %d test rows are training rows too, and the test score counts them",
+            "data       %d of the %d test rows also occur in training, and the test score counts them",
             shared,
             len(split.test.y),
         )
@@ -49,17 +49,17 @@ def run(source: DataSource) -> Split:
 
 
 def overlap(split: Split) -> int:
-    """Return how many test rows have the very bytes of a row of train or valid."""
+    """Return how many test rows have the same bytes as a row of train or valid."""
     known = {hash(row.tobytes()) for part in (split.train, split.valid) for row in part.x}
     return sum(hash(row.tobytes()) in known for row in split.test.x)
 
 
 def other_scale(split: Split) -> bool:
-    """Return whether test rows are of another size than training rows, as pixels of 0..1 are beside 0..255.
+    """Return whether test rows differ in size from training rows, as pixels of 0..1 do from 0..255.
 
-    The size of a row is its largest entry. Nine tenths of the sizes of one part must be SCALE times those of
-    nine tenths of the other: with rows of one source each test row has a chance of a tenth, whatever the
-    distribution, so heavy tails and outliers do not count.
+    The size of a row is its largest absolute entry. Nine tenths of the sizes in one part must be SCALE times
+    those of nine tenths of the other. If all rows have one source, each test row does so with a chance of a
+    tenth, for any distribution: heavy tails and outliers do not count.
     """
     train, test = sizes(split.train), sizes(split.test)
     if len(test) < FEWEST:
@@ -71,7 +71,7 @@ def other_scale(split: Split) -> bool:
 
 
 def sizes(part: Part) -> np.ndarray:
-    """Return the largest absolute entry of evenly spread rows (at most ROWS,), float64."""
+    """Return the largest absolute entries of at most ROWS evenly spread rows, (rows,), float64."""
     n = len(part.y)
     x = part.x[np.arange(min(n, ROWS)) * n // min(n, ROWS)]
     return np.abs(x.reshape(len(x), -1).astype(np.float64)).max(1)

@@ -1,4 +1,4 @@
-"""Stage 2: turn rows into shards of features, or of kernel values, and reuse those that are there."""
+"""Stage 2: compute shards of features or kernel values, and reuse existing ones."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ log = logging.getLogger(__name__)
 
 
 def pieces(split: Split, shard_rows: int) -> list[Piece]:
-    """Return the pieces of all parts, in order, one per shard."""
+    """Return the pieces of all parts in order, one per shard."""
     out = []
-    shard_rows = max(1, shard_rows // split.views) * split.views  # the views of an example stay together
+    shard_rows = max(1, shard_rows // split.views) * split.views  # keeps the views of an example together
     for role in Role:
         n = len(split.part(role))
         count = -(-n // shard_rows)
@@ -43,7 +43,7 @@ def pieces(split: Split, shard_rows: int) -> list[Piece]:
 
 
 def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
-    """Fit the method and compute its shards in this process; MachineError if memory does not suffice."""
+    """Fit the method and compute its shards in this process; MachineError if memory is too small."""
     task = task_of(split, method)
     memory.plan(task, shard_rows, Ridge(), Serial())
     task.fit()
@@ -51,10 +51,10 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
 
 
 def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Features:
-    """Compute every shard that is not there yet, and return them all.
+    """Compute every missing shard, and return all of them.
 
-    Only one process works on a key at a time. Another one waits and then finds the work done. A killed run
-    leaves its finished shards; the next run checks and keeps them.
+    Only one process works on a key at a time; others wait and then find the work done. The next run checks
+    and keeps the finished shards of a killed run.
     """
     split, method = task.split, task.method
     spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
@@ -89,7 +89,7 @@ def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Feat
 
 
 def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executor) -> None:
-    """Compute some shards; the store believes each as soon as it is written."""
+    """Compute shards, and add each to the store once it is written."""
     if not executor.parallel:
         task.warm_up()
     units = {piece.name: task.units(piece) for piece in todo}
@@ -100,17 +100,17 @@ def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executo
         begin = time.perf_counter()
         calls = [Call(piece.name, (shared, store.folder, piece)) for piece in todo]
         for _, receipt in executor.run(shard, calls):
-            if executor.parallel:  # what the workers spent side by side counts once
+            if executor.parallel:  # time that workers spend side by side counts once
                 begin, last = time.perf_counter(), begin
                 receipt = replace(receipt, seconds=begin - last)
             store.add(receipt)
             advance(units[receipt.name])
     if executor.parallel:
-        remove_temporaries(store.folder)  # of lost workers
+        remove_temporaries(store.folder)  # left by lost workers
 
 
 def shard(shared: Shared, folder: Path, piece: Piece) -> Receipt:
-    """Compute one shard and write its file: the call of an executor."""
+    """Compute one shard and write its file; executors call this."""
     task: Task = shared.value
     begin = time.perf_counter()
     features = task.compute(piece)

@@ -10,7 +10,7 @@ from ntkrun.executors.base import Executor
 from ntkrun.solvers.base import Solver
 from ntkrun.stages.tasks import Task
 
-# a process with torch and ntkrun loaded, before it has any data: measured 330 to 420 MiB
+# a process with torch and ntkrun but no data: measured 330 to 420 MiB
 PROCESS_BYTES = 420 << 20
 
 
@@ -33,7 +33,7 @@ class Plan:
 
 
 def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor) -> Plan:
-    """Return the plan of a run, after checking it: MachineError if it does not fit."""
+    """Return the memory plan of a run; MachineError if it does not fit."""
     data = sum(part.x.nbytes for part in (task.split.train, task.split.valid, task.split.test))
     # the program, the data set, a batch, a shard and its file
     worker = PROCESS_BYTES + data + task.batch_bytes() + 8 * task.largest(shard_rows)

@@ -1,4 +1,4 @@
-"""Stage 3: ridge regression over shards; lambda is chosen on held-out training rows."""
+"""Stage 3: fit ridge regression to shards and choose lambda on held-out training rows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fit:
-    """The chosen predictor and the path from which it was chosen.
+    """Chosen predictor and the path that it was chosen from.
 
     Attributes
     ----------
@@ -25,10 +25,11 @@ class Fit:
         Fitted to the training rows and the held-out rows.
     metric : {"accuracy", "mse"}
     relative : list of float
-        Relative ridge parameters that were tried, ascending.
+        Relative ridge parameters tried, ascending.
     valid_scores : list of float
+        Held-out score of each.
     best : int
-        Index of the chosen one.
+        Index of the chosen one in both lists.
     classes : int or None
     seconds : float
     """
@@ -43,7 +44,7 @@ class Fit:
 
 
 def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Executor) -> Fit:
-    """Choose lambda on the held-out rows, then refit on these and the training rows together."""
+    """Choose lambda on the held-out rows, then refit on these and the training rows."""
     start = time.perf_counter()
     problem, grid = method.problem(solver)(train, valid, executor), solver.grid()
     metric, found = explore(problem, grid)
@@ -66,7 +67,7 @@ def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Ex
 
 
 def explore(problem: Problem, grid: list[float]) -> tuple[str, dict[int, float]]:
-    """Return the metric, and the held-out score by the index of each lambda that was tried."""
+    """Return the metric, and the held-out score of each lambda tried by its index in the grid."""
     found: dict[int, float] = {}
     metric = ""
     stride = 1 << max(0, len(grid).bit_length() - 3) if problem.coarse_first else 1
@@ -83,6 +84,6 @@ def explore(problem: Problem, grid: list[float]) -> tuple[str, dict[int, float]]
 
 
 def best_of(metric: str, found: dict[int, float]) -> int:
-    """Return the index of the best score; among equals that of the largest lambda, the smoothest fit."""
+    """Return the index of the best score; ties go to the largest lambda, the smoothest fit."""
     sign = 1 if metric == "accuracy" else -1
     return max(found, key=lambda i: (sign * found[i], i))

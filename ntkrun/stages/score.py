@@ -1,4 +1,4 @@
-"""Stage 4: read the test part once."""
+"""Stage 4: score the test part, which is read once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Scores:
-    """The test score, predictions (n, k) and labels (n,)."""
+    """Test score, predictions (n, k) and labels (n,)."""
 
     metric: str
     value: float

@@ -1,7 +1,4 @@
-"""The work of a run per sort of method: features of rows, or exact kernel values.
-
-A task computes a piece of a part, knows its memory, and names the rows that a saved model needs.
-"""
+"""Define the work of a run: features of rows or exact kernel values, depending on the method."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Piece(NamedTuple):
-    """Rows start..stop of a part: the content of the shard `name`."""
+    """Rows start..stop of a part, which make up the shard `name`."""
 
     name: str
     role: Role
@@ -33,9 +30,9 @@ class Piece(NamedTuple):
 
 
 class Task(ABC):
-    """The work of a run, for a method that is not fitted yet."""
+    """Fit a method, compute pieces with it, estimate its memory, name the rows that a saved model needs."""
 
-    kind: ClassVar[str]  # as results and reports call it
+    kind: ClassVar[str]  # name in results and reports
     title: ClassVar[str]
     unit: ClassVar[str]
     fit_seconds = 0.0
@@ -59,7 +56,7 @@ class Task(ABC):
 
     @abstractmethod
     def compute(self, piece: Piece) -> Tensor:
-        """Return the numbers of a piece (rows, columns)."""
+        """Return the values of a piece (rows, columns)."""
 
     @property
     @abstractmethod
@@ -68,7 +65,7 @@ class Task(ABC):
 
     @abstractmethod
     def bytes(self, shard_rows: int, solver: Solver) -> int:
-        """Return the memory that this process needs beyond what is loaded: batch, shard, solver."""
+        """Return the bytes that this process needs beyond what is loaded: batch, shard, solver."""
 
     @abstractmethod
     def model_rows(self) -> np.ndarray:
@@ -79,19 +76,19 @@ class Task(ABC):
         return None
 
     def batch_bytes(self) -> int:
-        """Return the memory of a batch in flight."""
+        """Return the bytes of a batch in flight."""
         shape = self.method.shape_of(self.split.train.x.shape[1:])
         return max(BATCH_BYTES, self.method.bytes_per_row(shape))
 
     def largest(self, shard_rows: int) -> int:
-        """Return the numbers in the largest shard."""
+        """Return the number of entries in the largest shard."""
         split = self.split
         rows = min(shard_rows, max(len(part) for part in (split.train, split.valid, split.test)))
         return rows * self.columns
 
 
 class FeatureTask(Task):
-    """Compute features of rows, which do not influence each other."""
+    """Compute features of rows, each independent of the others."""
 
     kind, title, unit = "features", "featurize ", "rows"
     method: FeatureMethod
@@ -105,7 +102,7 @@ class FeatureTask(Task):
         start = time.perf_counter()
         sample = self.split.sample(self.method.sample_rows, self.dtype, self.device)
         self.method.fit(sample)
-        # drawing random numbers is set-up, looking at rows is work
+        # drawing random numbers is set-up, fitting to rows is work
         if self.method.sample_rows > 1:
             self.fit_seconds = time.perf_counter() - start
             log.info("fit        to %d training rows in %.1f s", len(sample), self.fit_seconds)
@@ -131,9 +128,9 @@ class FeatureTask(Task):
     def bytes(self, shard_rows: int, solver: Solver) -> int:
         """See Task."""
         shard = self.largest(shard_rows)
-        # the shard, and its file, twice while it is written
+        # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
-        # the shard in both precisions; file and shard of the next
+        # the shard in both precisions, and file and shard of the next one
         regress = solver.bytes(self.columns, self.split.classes or 1) + 20 * shard
         return max(featurize, regress)
 
@@ -143,10 +140,9 @@ class FeatureTask(Task):
 
 
 class KernelTask(Task):
-    """Compute rows of the exact Gram matrix against all training rows: the train part, then the valid part.
+    """Compute rows of the exact Gram matrix against all training rows: train part first, then valid part.
 
-    Training rows hold their columns up to the diagonal and zeros beyond, so each symmetric entry is computed
-    once.
+    Training rows are filled up to the diagonal and zero beyond, so each symmetric entry is computed once.
     """
 
     kind, title, unit = "kernel", "kernel    ", "entries"
@@ -164,7 +160,7 @@ class KernelTask(Task):
         self.method.kernel(self.rows[:1], self.rows[:1])
 
     def _among_rows(self, piece: Piece) -> tuple[int, int]:
-        """Return where a piece of a training part lies among all training rows."""
+        """Return start and stop of a train or valid piece among all training rows."""
         first = 0 if piece.role is Role.TRAIN else len(self.split.train)
         return first + piece.start, first + piece.stop
 
@@ -193,7 +189,7 @@ class KernelTask(Task):
         return self.split.n_train
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
-        """Return the memory of the Gram matrix as assembled, centred, shifted and factored, in float64."""
+        """Return the bytes of the Gram matrix as assembled, centred, shifted and factored, in float64."""
         return 5 * 8 * self.columns**2
 
     def model_rows(self) -> np.ndarray:

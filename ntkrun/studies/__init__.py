@@ -1,4 +1,4 @@
-"""Studies measure what a theorem promises: one file per theorem, started by experiment=theorem_1 .. 4."""
+"""Compare theorems with measurements: one file per theorem, started by experiment=theorem_1 .. theorem_4."""
 
 from __future__ import annotations
 

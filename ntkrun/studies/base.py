@@ -1,4 +1,4 @@
-"""What a study gives back, its slopes and its picture."""
+"""Run a study, measure the slopes of its curves and draw them."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Series:
-    """One curve: y (points, trials) over x (points,). `panel` groups curves into one picture.
+    """Curve y (points, trials) over x (points,); curves with the same `panel` share a plot.
 
-    `expected` is the log-log slope that the theorem promises, None where it promises none.
+    `expected` is the log-log slope that the theorem promises, None if it promises none.
     """
 
     panel: str
@@ -42,14 +42,14 @@ class Series:
     slope: float = field(init=False)
 
     def __post_init__(self) -> None:
-        """Measure the slope of the medians in the log-log plane, by least squares."""
+        """Fit the log-log slope of the medians by least squares."""
         median = np.median(np.asarray(self.y), axis=1)
         self.slope = float(np.polyfit(np.log(self.x), np.log(median), 1)[0])
 
 
 @dataclass(frozen=True)
 class Size:
-    """How much a study does: rows, trials (seeds), and the largest feature dimension."""
+    """Size of a study: rows, trials (seeds) and largest feature dimension."""
 
     rows: int
     trials: int
@@ -64,7 +64,7 @@ class Size:
 
 
 class Study(ABC):
-    """An experiment about the mathematics on real data."""
+    """Experiment that measures a theorem on real data."""
 
     name: ClassVar[str]
 
@@ -74,7 +74,7 @@ class Study(ABC):
 
 
 def measure(study: Study, split: Split, size: Size, folder: Path) -> dict[str, Any]:
-    """Do a study, write its curves and their picture into `folder`, and return the result of the run."""
+    """Run a study, write its curves and plot into `folder`, and return the result of the run."""
     start, name = time.perf_counter(), study.name
     series = study.run(split, size)
     write_json(folder / "study.json", [asdict(s) for s in series])
@@ -109,9 +109,9 @@ def error_curves(
     dims: list[int],
     trials: int,
 ) -> list[Series]:
-    """Return the relative Frobenius error of make(feature_dim, seed)'s Gram matrix to each truth.
+    """Return the relative Frobenius errors of the Gram matrix of make(feature_dim, seed) to each truth.
 
-    `truths` maps a label to a kernel matrix and the slope promised for it.
+    `truths` maps a label to a kernel matrix and its promised slope.
     """
     errors: dict[str, list[list[float]]] = {label: [] for label in truths}
     for m in dims:
@@ -127,7 +127,7 @@ def error_curves(
 
 
 def best_time(function: Callable[[], Any], trials: int) -> list[float]:
-    """Return the seconds of `trials` calls after one to warm up."""
+    """Return the seconds of `trials` calls, after one to warm up."""
     function()
     out = []
     for _ in range(trials):
@@ -138,7 +138,7 @@ def best_time(function: Callable[[], Any], trials: int) -> list[float]:
 
 
 def draw(series: list[Series], title: str, path: Path) -> None:
-    """Write a picture with one panel for each group: medians, the range of trials, measured slopes."""
+    """Write a plot with one panel per group: medians, range of trials, measured slopes."""
     plt = pyplot()
     panels = list(dict.fromkeys(s.panel for s in series))
     figure, grid = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.4), dpi=120, squeeze=False)

@@ -20,15 +20,15 @@ DEPTH, DEGREE = 2, 4
 
 
 class Theorem1(Study):
-    """Theorem 1 (NTK sketch): the error falls with the dimension; the cost is linear in the non-zeros."""
+    """Measure theorem 1 (NTK sketch): error falls with the dimension, cost is linear in the non-zeros."""
 
     name = "theorem_1"
 
     def run(self, split: Split, size: Size) -> list[Series]:
-        """Return the error to the polynomial and the exact kernel against feature_dim, and time against nnz.
+        """Return the error to the polynomial and the exact kernel over feature_dim, and time over non-zeros.
 
         A sketch of fixed degree estimates the polynomial kernel. The misfit of the polynomial to the exact
-        kernel stays, which is why the paper's degree grows as eps falls.
+        kernel stays, so the paper's degree grows as eps falls.
         """
         x = sample(split, size.rows).flatten(1)
         truths: dict[str, tuple[Tensor, float | None]] = {
@@ -49,7 +49,7 @@ class Theorem1(Study):
 
 
 def _time_against_nonzeros(size: Size) -> Series:
-    """Time the leaf sketch of a sparse matrix of fixed shape: nothing but its non-zeros changes."""
+    """Time the leaf sketch of a sparse matrix of fixed shape over its number of non-zeros."""
     rows, columns = 2000, 100_000
     sketch = OSNAP(columns, 256, Stream(0))
     rng = np.random.default_rng(0)

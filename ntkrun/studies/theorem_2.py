@@ -11,12 +11,12 @@ from ntkrun.studies.base import Series, Size, Study, error_curves, sample
 
 
 class Theorem2(Study):
-    """Theorem 2 (random features of the NTK): unbiased, the error falls like feature_dim^(-1/2)."""
+    """Measure theorem 2 (random features of the NTK): unbiased, error falls like feature_dim^(-1/2)."""
 
     name = "theorem_2"
 
     def run(self, split: Split, size: Size) -> list[Series]:
-        """Return the relative Frobenius error against feature_dim for depths 1, 2 and 3."""
+        """Return the relative Frobenius error over feature_dim for depths 1, 2 and 3."""
         x = sample(split, size.rows).flatten(1)
         out = []
         for depth in (1, 2, 3):

@@ -16,12 +16,12 @@ RELATIVE_LAMBDA = 1e-3  # lambda as a share of the trace of K
 
 
 class Theorem3(Study):
-    """Theorem 3 (leverage scores): a spectral approximation of the first layer's kernel."""
+    """Measure theorem 3 (leverage scores): a spectral approximation of the first layer's kernel."""
 
     name = "theorem_3"
 
     def run(self, split: Split, size: Size) -> list[Series]:
-        """Return the spectral error eps against the number of features for three laws of the weights.
+        """Return the spectral error eps over the number of features for three weight distributions.
 
         Features of kappa1, the arc-cosine kernel of order one: sqrt(2/m) relu(w.x) for Gaussian weights,
         sqrt(2d/m) relu(w.x)/|w| for weights drawn by leverage scores.

@@ -17,12 +17,12 @@ DEPTH, DEGREE = 3, 4
 
 
 class Theorem4(Study):
-    """Theorem 4 (CNTK sketch): the error falls with the dimension; the cost is linear in the pixels."""
+    """Measure theorem 4 (CNTK sketch): error falls with the dimension, cost is linear in the pixels."""
 
     name = "theorem_4"
 
     def run(self, split: Split, size: Size) -> list[Series]:
-        """Return error against the dimension inside (feature_dim beside it) and time against pixels."""
+        """Return the error over feature_dim, with sketch_dim growing along, and the time over pixels."""
         x = resized(sample(split, size.rows), 12)
         polynomials = duals("fitted", DEGREE, DEPTH)
         truths: dict[str, tuple[torch.Tensor, float | None]] = {
@@ -56,7 +56,7 @@ def _time_against_pixels(split: Split, size: Size) -> Series:
         seconds = best_time(partial(method.transform, x), max(3, size.trials))
         times.append([s / len(x) for s in seconds])
     label = "cntk_sketch, feature_dim 4096"
-    return Series("time an image, 8 x 8 to 64 x 64", label, "pixels", "seconds an image", pixels, times, 1.0)
+    return Series("time an image, 8 x 8 to 64 x 64", label, "pixels", "seconds per image", pixels, times, 1.0)
 
 
 def resized(x: torch.Tensor, side: int) -> torch.Tensor:

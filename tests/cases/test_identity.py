@@ -162,7 +162,7 @@ CASES = [
         RERUN,
         before=then(data("A"), run_as_first, edit),
         code=4,
-        says=["the data have changed: ", "data.csv is not what that run has read"],
+        says=["the data have changed: ", "data.csv is not the file that the run read"],
     ),
     Case(
         "16.1",

@@ -109,14 +109,14 @@ CASES = [
         "the line says that the peak is that of the whole process",
         OK,
         before=no_reset,
-        says=["peak resident, of all that this process has done"],
+        says=["peak resident, of the whole process"],
     ),
     Case(
         "16.16",
         "the peak memory of a job after a larger one in the same process",
         "it is that job's own",
         OK,
-        never=["of all that this process has done"],
+        never=["of the whole process"],
     ),
 ]
 

@@ -119,7 +119,7 @@ CASES = [
         ROWS + OPTUNA + "study=theorem_1",
         before=table,
         code=2,
-        says=["study of ntkrun must be null beside Optuna"],
+        says=["study of ntkrun must be null with Optuna"],
         check=nothing_left,
     ),
     Case(

@@ -8,7 +8,7 @@ from tests.faults.harness import Toy, build_shim
 
 @pytest.fixture(scope="session")
 def toy(tmp_path_factory):
-    """The toy run with its fork server."""
+    """Start the toy run's fork server."""
     if not sys.platform.startswith("linux") or shutil.which("gcc") is None:
         pytest.skip("faults are injected by a library that gcc builds, on Linux")
     folder = tmp_path_factory.mktemp("toy")

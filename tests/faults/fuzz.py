@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of one reader: python -m tests.faults.fuzz READER FOLDER [libFuzzer options]."""
+"""Fuzz one reader by coverage: python -m tests.faults.fuzz READER FOLDER [libFuzzer options]."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ with atheris.instrument_imports(include=["ntkrun.datasets", "ntkrun.store", "tar
 
 
 def main(name: str, folder: Path, options: list[str]) -> None:
-    """Fuzz; libFuzzer ends the process, with 0 where nothing but NtkrunError was raised."""
+    """Fuzz; libFuzzer ends the process, with 0 if only NtkrunError was raised."""
     reader = READERS[name]
     corpus = folder / "corpus"
     corpus.mkdir()

@@ -1,4 +1,4 @@
-"""The toy run, its oracle, and what must be true after a fault and a plain second start."""
+"""Start the toy run with faults, and check what must hold after a fault and a second start."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import numpy as np
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-# numbers of a result that have to repeat
+# numbers of a result that must repeat
 STEADY = ("test/accuracy", "valid/accuracy", "lambda", "relative_lambda", "n_train", "n_test", "features_key")
 
 
@@ -43,7 +43,7 @@ def toy_data(path: Path) -> None:
 
 @dataclass
 class Outcome:
-    """What became of one start: exit code (negative: the signal), calls counted, both outputs."""
+    """Outcome of one start: exit code (negative: the signal), calls counted, both outputs."""
 
     code: int
     count: int
@@ -53,7 +53,7 @@ class Outcome:
 
 
 class Toy:
-    """A folder with data, and starts of the toy run in it."""
+    """Start the toy run in a folder with data."""
 
     def __init__(self, folder: Path, shim: Path):
         self.folder = folder
@@ -69,7 +69,7 @@ class Toy:
         ]
         self.words += ["baseline=none", "solver.lambda_count=5"]
         env = {**os.environ, "LD_PRELOAD": str(shim), "NTKRUN_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
-        env["MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"] = "0"  # no waiting between two tries
+        env["MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR"] = "0"  # do not wait between retries
         self.server = subprocess.Popen(
             [sys.executable, "-m", "tests.faults.server"],
             stdin=subprocess.PIPE,
@@ -82,7 +82,7 @@ class Toy:
         assert self.server.stdout.readline() == "ready\n"
         self.template = folder / "template"
         self.template.mkdir()
-        # a store that is there already: making one takes longer than the run
+        # copy an existing store: making one takes longer than the run
         self.start(self.template)
         self.oracle = state(self.template)
         for name in ("features", "runs", "mlartifacts"):
@@ -109,7 +109,7 @@ class Toy:
         return path
 
     def start(self, out: Path, *words: str, **fault: Any) -> Outcome:
-        """Run ntkrun in a forked process with a fault in it."""
+        """Run ntkrun in a forked process with a fault."""
         return self.ask([*self.words, *words, f"output_dir={out}"], prefix=f"{out}/", **fault)
 
     def ask(self, words: list[str], **fault: Any) -> Outcome:
@@ -146,7 +146,7 @@ def shards(out: Path) -> dict[str, str]:
 
 
 def stamps(out: Path) -> dict[str, tuple[int, int]]:
-    """Return inode and time of change of every shard file."""
+    """Return inode and modification time of every shard file."""
     return {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in out.glob("features/*/*.h5")}
 
 
@@ -157,18 +157,18 @@ def result(folder: Path) -> dict[str, Any]:
 
 
 def state(out: Path) -> dict[str, Any]:
-    """Return what has to be the same after any fault."""
+    """Return the state that must be the same after any fault."""
     newest = max(out.glob("runs/*/result.json"), key=lambda p: p.stat().st_mtime_ns).parent
     return {"shards": shards(out), "result": result(newest)}
 
 
 def temporaries(out: Path) -> list[Path]:
-    """Return files that a killed writer has left among the features."""
+    """Return files that a killed writer left among the features."""
     return sorted(out.glob("features/*/.tmp-*"))
 
 
 def recorded(out: Path) -> set[str]:
-    """Return the shards that the manifest knows: those that may not be computed again."""
+    """Return the shards in the manifest, which must not be computed again."""
     found = list(out.glob("features/*/manifest.json"))
     return {r["name"] for r in json.loads(found[0].read_text())["body"]["shards"]} if found else set()
 
@@ -176,7 +176,7 @@ def recorded(out: Path) -> set[str]:
 def check_resumed(
     toy: Toy, out: Path, before: dict[str, tuple[int, int]], known: set[str], again: Outcome
 ) -> None:
-    """Assert R1-R6: the second start ends well, with the same bytes, having touched no finished shard."""
+    """Assert R1-R6: the second start ends well, with the same bytes, and touches no finished shard."""
     assert again.code == 0, again.err
     assert state(out) == toy.oracle
     after = stamps(out)
@@ -194,7 +194,7 @@ def mlflow_runs(out: Path) -> list[Any]:
 
 
 def check_tracked(out: Path) -> None:
-    """Assert that every finished run folder is one MLflow run, and nothing else is there unfinished."""
+    """Assert that every finished run folder is one MLflow run, and no other MLflow run is unfinished."""
     runs = mlflow_runs(out)
     folders = [
         p.parent.name

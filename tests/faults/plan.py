@@ -1,4 +1,4 @@
-"""How many trials: a part in `make test`, all in `make test-faults`; counts are kept for the record."""
+"""Count trials, a part in `make test` and all in `make test-faults`, and record them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def count(part: int, full: int) -> int:
 
 
 def record(group: str, what: str, trials: int, exhaustive: bool = False) -> None:
-    """Write down that `trials` trials have passed; scripts/reliability.py makes the page of it."""
+    """Record that `trials` trials have passed; scripts/reliability.py turns the record into a page."""
     if RECORD:
         entry = {"group": group, "what": what, "trials": trials, "exhaustive": exhaustive}
         entry |= {"seed": SEED, "full": FULL, "time": time.time()}

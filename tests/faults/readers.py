@@ -1,4 +1,4 @@
-"""The readers of foreign bytes, each with valid bytes to start from; for mutation and for fuzzing."""
+"""List the readers of foreign bytes with valid examples, for mutation and fuzzing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEMBERS = {"a.bin": (50, 50), "b.bin": (1, 60)}
 
 @dataclass(frozen=True)
 class Reader:
-    """Valid bytes, the file name they are given under, and what reads them."""
+    """Valid bytes, their file name, and the function that reads them."""
 
     seeds: list[bytes]
     name: str

@@ -1,6 +1,7 @@
-"""Imports ntkrun once, then forks a child for each trial: a thousand trials cost a thousand runs, not starts.
+"""Import ntkrun once, then fork a child per trial: a thousand trials cost a thousand runs, but one start.
 
-Run as a program under LD_PRELOAD of the shim. Reads a request a line (JSON), writes an answer a line.
+This runs as a program under LD_PRELOAD of the shim. It reads one request (JSON) per line and answers in
+one line.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ MODES = {"count": 0, "kill": 1, "fail": 2, "power": 3, "partly": 4}
 
 
 def warm() -> None:
-    """Import what a run imports."""
+    """Import the modules that a run imports."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -36,7 +37,7 @@ def warm() -> None:
 
     assert all((h5py, hydra, mlflow, numba, pyplot, pipeline, cntk_sketch, rff))
     torch.set_num_threads(1)
-    # drawing takes half of a toy run: its files are written as ever, with nothing in them
+    # drawing takes half of a toy run: its files are written, but empty
     Figure.savefig = lambda self, file, **how: file.write("picture" if how["format"] == "svg" else b"picture")
 
 
@@ -62,7 +63,7 @@ def child(request: dict, answer: int) -> None:
 
 
 def start(request: dict) -> tuple[int, int]:
-    """Fork a child for a request; return its number and where its count can be read."""
+    """Fork a child for a request; return its process id and where its count can be read."""
     read, write = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -87,7 +88,7 @@ def end(pid: int, read: int, begin: float) -> dict:
 def serve() -> None:
     """Answer requests until the input ends: one run, or several at once."""
     warm()
-    # as at a terminal, also where nohup or a shell's & has the tests ignore them
+    # as at a terminal, even if nohup or a shell's & makes the tests ignore them
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     say("ready")

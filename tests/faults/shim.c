@@ -1,4 +1,4 @@
-/* Faults at the n-th system call that changes files below a folder: LD_PRELOAD this.
+/* Inject a fault at the n-th system call that changes files below a folder: LD_PRELOAD this.
  *
  * fault_arm(prefix, n, mode, error, repeat): count such calls from now on; before call number n
  *   mode 0: do nothing, only count     mode 1: kill this process with SIGKILL     mode 2: fail with `error`
@@ -32,7 +32,7 @@ void fault_disarm(void) { armed = 0; }
 long fault_count(void) { return seen; }
 const char *fault_last(void) { return last; }
 
-/* what the disk would still have: bytes of a file up to its last fsync, and renames not yet in their folder */
+/* state after a power loss: bytes of a file up to its last fsync, and renames not yet in their folder */
 #define MANY 2048
 static struct { char path[512]; off_t safe; int dirty; } files[MANY];
 static struct { char to[512], old[512]; int open, had; } moves[MANY];

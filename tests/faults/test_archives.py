@@ -1,4 +1,4 @@
-"""X51, X55-X62: hostile archives and pickles. Nothing is written, unpacked sizes end, memory stays."""
+"""X51, X55-X62: hostile archives and pickles write nothing; unpacked sizes and memory stay limited."""
 
 import gzip
 import io
@@ -33,7 +33,7 @@ def write(path, members):
 
 
 def chain():
-    """Links whose expanded path is longer than the system resolves: CVE-2025-4517."""
+    """Make links whose expanded path is longer than the system resolves: CVE-2025-4517."""
     long, members = "d" * 200, []
     for step in "abcdefghijklmnop":
         members += [
@@ -82,7 +82,7 @@ def test_hostile_members(case, tmp_path):
 
 
 def bomb(path, info, size):
-    """A header of a tar archive and then `size` zeros, packed to a thousandth."""
+    """Make a tar header followed by `size` zeros, compressed to a thousandth."""
     with gzip.open(path, "wb") as file:
         info.size = size
         file.write(info.tobuf(tarfile.GNU_FORMAT))

@@ -1,4 +1,4 @@
-"""P1-P6: many at once on one cache key, on one fresh store; locks live and die with their holder."""
+"""P1-P6: many runs at once on one cache key and one fresh store; locks die with their holder."""
 
 import json
 import os
@@ -18,7 +18,7 @@ MANY = count(4, 8)
 
 
 def computed(outcome):
-    """How many of the 30 shards a run has computed itself."""
+    """Return how many of the 30 shards a run has computed itself."""
     reused = re.search(r"(\d+) of 30 shards reused", outcome.err)
     return 30 - int(reused.group(1)) if reused else 30
 
@@ -28,7 +28,7 @@ def test_many_runs_want_the_same_features(toy):
     trials = count(1, 50)
     for _ in range(trials):
         out = toy.fresh()
-        # the same command for a half, another solver for the others: one cache key
+        # half of the runs use another solver, all the same cache key
         starts = [[*toy.words, f"solver.lambda_count={5 + i % 2}", f"output_dir={out}"] for i in range(MANY)]
         done = toy.together(starts)
         assert [d.code for d in done] == [0] * MANY, done
@@ -62,7 +62,7 @@ def test_many_runs_on_a_fresh_store(toy):
 
 
 def real(toy, out):
-    """A real process of its own."""
+    """Start a separate process."""
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
     words = [sys.executable, "-m", "ntkrun", *toy.words, f"output_dir={out}"]
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
@@ -78,7 +78,7 @@ def test_a_stopped_holder_keeps_its_lock_and_a_dead_one_loses_it(toy):
             time.sleep(0.002)
         os.kill(holder.pid, signal.SIGSTOP)
         before = harness.recorded(out)
-        if len(before) == 30:  # it was too quick to be stopped in mid-work
+        if len(before) == 30:  # it was too quick to be stopped in the middle
             os.kill(holder.pid, signal.SIGCONT)
             holder.wait(60)
             continue

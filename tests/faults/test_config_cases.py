@@ -1,4 +1,4 @@
-"""C1-C36: bad configurations. Exit 2 before any data are read, one line, nothing left behind."""
+"""C1-C36: bad configurations exit with 2 and one line before any data are read, and leave nothing behind."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from ntkrun.datasets.digits import Digits
 from tests.faults.plan import record
 
 DEEP = "{a:" * 5000 + "1" + "}" * 5000
-# case: words, exit code, what the line says; None runs to the end
+# case: words, exit code, text in the line; None runs to the end
 CASES = {
     "C1 unknown key": (["colour=3"], 2, "'colour' is not a key of the configuration"),
     "C2 misspelt group value": (["method=cntk_sketsch"], 2, "Did you mean method=cntk_sketch?"),
@@ -78,7 +78,7 @@ CASES = {
 
 @pytest.fixture
 def start(tmp_path, capsys, monkeypatch):
-    """Start ntkrun in an empty folder; returns code and stderr."""
+    """Start ntkrun in an empty folder; return code and stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     out = tmp_path / "out"

@@ -1,4 +1,4 @@
-"""X1-X46: bad arrays and files. Exit 3 with one line, or a run with finite numbers where that is right."""
+"""X1-X46: bad arrays and files exit with 3 and one line, or run with finite numbers if that is right."""
 
 import io
 import json
@@ -36,12 +36,12 @@ def put(at, value):
 
 
 def both(x=None, y=None):
-    """Change both parts alike."""
+    """Change both parts in the same way."""
     out = {f"x_{p}": x for p in ("train", "test")} if x else {}
     return out | ({f"y_{p}": y for p in ("train", "test")} if y else {})
 
 
-# case: changes of the good arrays, what the line says (None: it runs)
+# case: changes of the good arrays, text in the line (None: it runs)
 ARRAYS = {
     "X1 NaN in one pixel": ({"x_train": put((7, 1, 2, 0), np.nan)}, "finite (row 7 is not)"),
     "X2 +inf": ({"x_test": put((3, 0, 0, 0), np.inf)}, "x_test of bad must be finite (row 3"),
@@ -128,8 +128,8 @@ def test_arrays(case, out, tmp_path, capsys):
         (path,) = [p for p in left if p.name == "result.json" and p.parent.parent.name == "runs"]
         result = json.loads(path.read_text())
         assert all(np.isfinite(v) for v in result.values() if isinstance(v, float))
-        # black images are equal too
-        said = f"{M} of the {M} test rows are training rows too" in err
+        # black images are duplicates too
+        said = f"{M} of the {M} test rows also occur in training" in err
         assert said == (case[:3] in ("X8 ", "X5 ", "X6 "))
     else:
         assert code == 3, err
@@ -149,7 +149,7 @@ def npz_with(name, data):
 
 
 def npz_of(descr, shape, write, **how):
-    """A .npz whose x_train has a header of our own and what `write` puts behind it; the others are good."""
+    """Make a .npz whose x_train has the given header and the content from `write`; other arrays are good."""
     head = str({"descr": descr, "fortran_order": False, "shape": shape}).encode()
     head += b" " * (63 - (10 + len(head)) % 64) + b"\n"
     buffer = io.BytesIO()
@@ -166,12 +166,12 @@ def npz_of(descr, shape, write, **how):
 
 
 def lying_header(shape):
-    """A .npz whose first array says it is far larger than it is."""
+    """Make a .npz whose first array claims to be far larger than it is."""
     return npz_of("<f8", shape, lambda member: member.write(bytes(64)))
 
 
 def bomb():
-    """Zeros that are said to be ten gigabytes, compressed."""
+    """Make a .npz of compressed zeros that claims ten gigabytes."""
 
     def zeros(member):
         for _ in range(64):

@@ -1,4 +1,4 @@
-"""F1-F5: full disks, failing disks, calls done by halves: one line, an exit code, nothing lost, then on."""
+"""F1-F5: full disks, failing disks, partial calls: one line, an exit code, nothing lost, then resume."""
 
 import errno
 import os
@@ -12,7 +12,7 @@ from tests.faults.plan import FULL, record
 
 
 def one_line(first):
-    """Assert that a start that was hit says what is wrong in one line, or went on without its tracker."""
+    """Assert that a start with a fault prints one line, or continues without its tracker."""
     lines = first.err.strip().splitlines()
     assert "Traceback" not in first.err, first.err
     if first.code:
@@ -49,7 +49,7 @@ def test_every_call_fails_once(toy, error, again):
     [(0, "half of the bytes written"), (errno.EINTR, "interrupted by a signal")][: 2 if FULL else 1],
 )
 def test_calls_that_do_only_a_part_are_gone_on_with(toy, error, what):
-    """F4: the system may write less than it is asked to, and a signal may come in between; nobody notices."""
+    """F4: short writes and signals in between change nothing."""
     calls = toy.start(toy.fresh(), mode="count").count
     every = range(1, calls + 1, calls // (30 if FULL else 2))
     for at in every:
@@ -74,7 +74,7 @@ def test_a_disk_that_is_really_full(toy, size, tmp_path):
     try:
         first = toy.start(disk / "out")
         one_line(first)
-        # the larger ones hold the run, but not its tracker
+        # the larger disks hold the run, but not its tracker
         assert first.code == 5 or "the run folder is complete" in first.err
         assert not temporaries(disk / "out")
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)

@@ -1,4 +1,4 @@
-"""Generated command lines and arrays: a finite result, or one line and nothing left; never a traceback."""
+"""Run generated command lines and arrays: a finite result, or one line and nothing left behind."""
 
 import json
 
@@ -17,7 +17,7 @@ EASY = {
     "suppress_health_check": list(HealthCheck),
 }
 
-# values from the reasonable to the hostile; none of them, if it is taken, makes the toy run long
+# reasonable to hostile values; none that is accepted makes the toy run long
 NUMBERS = ["-1", "0", "1", "2", "3", "16", "48", "64", "2147483648", "9223372036854775808", "1e300", "1e-300"]
 WORDS = ["nan", "-inf", "null", "true", "rff", "contrast", "flip", "''", "[1,2]", "[]", "{}", "{a: 1}", "1.5"]
 HOSTILE = [
@@ -62,7 +62,7 @@ values = st.one_of(
     st.sampled_from(HOSTILE),
     st.text(alphabet=st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12),
 )
-# many lists would never run at all if each word could be wrong in every way
+# if every word could be wrong in every way, hardly any list would run
 SANE = ["feature_dim=48", "depth=1", "degree=2", "seed=7", "dtype=float64", "method=rff", "baseline=none"]
 SANE += ["solver.lambda_count=4", "dataset.preprocess=zca", "method=raw", "shard_rows=64", "study=a"]
 any_word = st.builds(
@@ -76,7 +76,7 @@ words = st.one_of(st.sampled_from(SANE), any_word)
 
 
 def check(toy, out, words):
-    """Run and hold the outcome against what is promised; returns whether it ended well."""
+    """Run, check the outcome against the promises, and return whether it ended well."""
     before = {p for p in out.rglob("*") if "features" not in p.parts}
     done = toy.ask([*words, f"output_dir={out}"])
     assert done.code in (0, 2, 3, 5), (words, done)
@@ -85,7 +85,7 @@ def check(toy, out, words):
     assert not list(toy.folder.rglob("CANARY*")), words
     if done.code:
         assert done.err.strip(), words
-        # what fails only in mid-run leaves its record, and no result
+        # a failure in mid-run leaves a record and no result
         left = {p.name for p in new if p.is_file()}
         assert left <= {"config.json", "environment.json", "run.log", "status.json"}, (words, left, done)
     for path in (p for p in new if p.name == "result.json"):
@@ -104,7 +104,7 @@ def test_generated_overrides(toy):
         ended[0] += check(toy, out, [*toy.words, "tracking.uri=sqlite:///:memory:", *overrides])
 
     trial()
-    assert ended[0] > 0  # some are in order, or the strategy tests the parser alone
+    assert ended[0] > 0  # some run, or the strategy would test only the parser
     record("C fuzz", f"generated override lists, {ended[0]} of them ran to a finite result", OVERRIDES)
 
 
@@ -126,7 +126,7 @@ SHAPES = st.one_of(
 
 @st.composite
 def sets(draw):
-    """Four arrays, mostly of shapes that fit each other, of any numbers."""
+    """Draw four arrays of any numbers, mostly with shapes that fit together."""
     shape, dtype = draw(SHAPES), draw(DTYPES)
     x = draw(hnp.arrays(dtype, shape))
     labels = st.one_of(

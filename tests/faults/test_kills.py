@@ -1,4 +1,4 @@
-"""K1-K6, K10: killed at any instant and before any system call, powered off, interrupted; then again."""
+"""K1-K6, K10: kills at any instant and before any system call, power loss, interrupts; then again."""
 
 import json
 import random
@@ -12,7 +12,7 @@ from tests.faults.plan import FULL, SEED, count, record
 
 
 def survive(toy, out, **fault):
-    """Start with a fault, start again, and check; return what the first start was."""
+    """Start with a fault, start again, and check; return the outcome of the first start."""
     first = toy.start(out, **fault)
     before, known = stamps(out), recorded(out)
     check_resumed(toy, out, before, known, toy.start(out))
@@ -20,7 +20,7 @@ def survive(toy, out, **fault):
 
 
 def finish(toy, out):
-    """Publish what a dead process left unpublished, and compare with the tracker."""
+    """Publish runs that a dead process left unpublished, and compare with the tracker."""
     done = toy.ask(["sync", out])
     assert done.code == 0, done.err
     check_tracked(out)
@@ -81,7 +81,7 @@ def test_power_loss(toy, how, name):
         first = toy.start(out, **fault)
         assert first.code == -signal.SIGKILL
         before, known = stamps(out), recorded(out)
-        # what the manifest names was synced before it: whole, whatever was lost
+        # shards in the manifest were synced before it, so they are whole
         good = {name for name in known if harness.shards(out).get(name) == toy.oracle["shards"][name]}
         assert good == known
         check_resumed(toy, out, before, known, toy.start(out))
@@ -104,7 +104,7 @@ def test_kills_during_the_resume(toy):
 
 @pytest.mark.slow
 def test_kills_during_a_sweep(toy):
-    """K10: the same sweep again does what is missing, touches nothing finished, and stays one sweep."""
+    """K10: the same sweep again does the missing jobs, touches no finished one, and stays one sweep."""
     rng, trials = random.Random(SEED + 10), count(1, 30)
     words = ["-m", "seed=0,1,2", "solver.lambda_count=4,5", "skip_finished=true"]
     length = toy.start(toy.fresh(), *words).seconds
@@ -112,7 +112,7 @@ def test_kills_during_a_sweep(toy):
     for _ in range(trials):
         out = toy.fresh()
         first = toy.start(out, *words, after=rng.uniform(0.2 * length, 0.9 * length))
-        assert toy.ask(["sync", out]).code == 0  # what was finished and not yet published
+        assert toy.ask(["sync", out]).code == 0  # runs that finished but were not published
         finished = {
             p.parent: (p.parent / "result.json").stat().st_mtime_ns
             for p in out.glob("runs/*/status.json")

@@ -18,7 +18,7 @@ TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "baseline=n
 
 
 def program(words, **how):
-    """Run ntkrun in a process of its own with one thread."""
+    """Run ntkrun in a separate process with one thread."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(harness.ROOT)}
     command = [sys.executable, "-m", "ntkrun", *words]
     return subprocess.run(command, capture_output=True, text=True, env=env, timeout=120, **how)
@@ -26,7 +26,7 @@ def program(words, **how):
 
 @pytest.mark.slow
 def test_ten_thousand_shards_are_looked_at_in_seconds(tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "fsync", lambda _: None)  # it is reading that is timed
+    monkeypatch.setattr(os, "fsync", lambda _: None)  # only reading is timed
     store, x, y = ShardStore(tmp_path, {}), np.ones((2, 8), np.float32), np.zeros(2)
     made = [write_shard(tmp_path, f"train-{i:05d}.h5", "train", 2 * i, x, y, 0.1) for i in range(10_000)]
     store.receipts = {receipt.name: receipt for receipt in made[1:]}

@@ -1,4 +1,4 @@
-"""L3: the memory that a run plans for, against the peak it comes to."""
+"""L3: the memory that a run plans, against its measured peak."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""N1-N6, P8: wrong, cut, endless, crawling and redirected downloads; nothing wrong is ever kept."""
+"""N1-N6, P8: wrong, cut, endless, slow and redirected downloads; no bad file is kept."""
 
 import contextlib
 import hashlib
@@ -23,7 +23,7 @@ KNOWN = "sha256:" + hashlib.sha256(GOOD).hexdigest()
 
 
 class Server(BaseHTTPRequestHandler):
-    """Answers by the first part of the path: /good/f, /cut-1000/f, /404/f, ..."""
+    """Answer by the first part of the path: /good/f, /cut-1000/f, /404/f, ..."""
 
     asked: ClassVar[list[str]] = []
 

@@ -1,4 +1,4 @@
-"""Features, lambda paths and scores stay finite for inputs of any size, duplicates and singular sums."""
+"""Check that features, lambda paths and scores stay finite for any scale, duplicates and singular sums."""
 
 import numpy as np
 import pytest
@@ -77,12 +77,12 @@ def test_singular_sums_have_finite_solutions_along_the_whole_path(rank):
     for rel, primal, dual in zip(grid, equations.path(grid), dual_path(z @ z.T, y, grid), strict=True):
         assert torch.isfinite(primal.predict(z)).all()
         assert torch.isfinite(dual.predict(z @ z.T)).all()
-        if rel >= 1e-8:  # below, rounding of the kernel's values shows in the dual
+        if rel >= 1e-8:  # below this, rounding of the kernel's values shows in the dual
             assert torch.allclose(primal.predict(z), dual.predict(z @ z.T), atol=1e-4)
 
 
 def halved(part):
-    """Return the same shards as if they came back from float16 files."""
+    """Return the same shards as if read from float16 files."""
 
     class Halved(type(part)):
         def batches(self):

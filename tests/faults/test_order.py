@@ -1,4 +1,4 @@
-"""K4: what is written is synced before it gets its name, and has its name before the manifest tells of it."""
+"""K4: a file is synced before it gets its name, and has its name before the manifest lists it."""
 
 import os
 from pathlib import Path
@@ -28,7 +28,7 @@ def test_every_file_is_synced_named_and_then_told_of(toy, tmp_path, monkeypatch)
     names = [Path(path).name for step, path in trace if step == "to" and Path(path).parent == features]
     shards = [name for name in names if name.endswith(".h5")]
     assert sorted(shards) == sorted(harness.shards(tmp_path))
-    # one shard, then the manifest that holds it
+    # one shard, then the manifest that lists it
     assert names == [name for shard in shards for name in (shard, "manifest.json")]
     starts = [i for i, (step, path) in enumerate(trace) if step == "from" and str(tmp_path) in path]
     assert len(starts) > 2 * len(shards)

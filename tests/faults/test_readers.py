@@ -1,4 +1,4 @@
-"""Valid archives, tables, IDX files, manifests with any bytes changed: read whole, or one line says why."""
+"""Change bytes of valid archives, tables, IDX files and manifests: read whole, or one line says why not."""
 
 import os
 import random

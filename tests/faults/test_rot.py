@@ -1,4 +1,4 @@
-"""D1-D6, D11: every damage is seen before use, only what is damaged is computed again, no false alarms."""
+"""D1-D6, D11: damage is seen before use, only damaged shards are computed again, no false alarms."""
 
 import json
 import os
@@ -15,14 +15,14 @@ from tests.faults.plan import FULL, SEED, count, record
 
 @pytest.fixture(scope="module")
 def good(toy):
-    """A finished run to damage copies of."""
+    """Make a finished run; tests damage copies of it."""
     out = toy.fresh()
     assert toy.start(out).code == 0
     return out
 
 
 def copy(toy, good):
-    """A copy with the times and inodes of its own."""
+    """Make a copy with its own times and inodes."""
     out = toy.folder / "copy"
     shutil.rmtree(out, ignore_errors=True)
     shutil.copytree(good, out)
@@ -54,7 +54,7 @@ def test_damaged_bytes_of_a_shard_are_all_found(toy, good, damage, full):
     out = copy(toy, good)
     found = changed = 0
     for _ in range(trials // 10):
-        # ten shards at a time: one look of verify tells of all
+        # ten shards at a time: one verify finds all
         victims = rng.sample(files(out), 10)
         kept = {path: path.read_bytes() for path in victims}
         for path in victims:

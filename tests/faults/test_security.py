@@ -1,4 +1,4 @@
-"""S1-S5, S10-S12: nothing named in a config is run, no secret is written, no link is followed out."""
+"""S1-S5, S10-S12: no code named in a config runs, no secret is written, no link leads outside."""
 
 import json
 import os
@@ -183,12 +183,12 @@ def test_files_are_not_open_to_all_while_written(tmp_path, monkeypatch):
     assert modes == [0o600]
 
 
-# versions below these have holes that matter here (SECURITY.md)
+# older versions have holes that matter here (SECURITY.md)
 FLOORS = {"hydra-core": "1.3.8", "torch": "2.10", "mlflow": "3.9"}
 
 
 def below(requirement, floor):
-    """Return whether a requirement lets in a version below `floor`."""
+    """Return whether a requirement allows a version below `floor`."""
     least = [Version(s.version) for s in requirement.specifier if s.operator in (">=", "==", "~=")]
     return not least or max(least) < Version(floor)
 

@@ -1,4 +1,4 @@
-"""F2, F6-F8, K9: limits, folders without permission, folders that vanish, clocks that are wrong."""
+"""F2, F6-F8, K9: limits, folders without permission, folders that vanish, wrong clocks."""
 
 import json
 import os
@@ -17,7 +17,7 @@ from tests.faults.plan import FULL, count, record
 
 
 def real(toy, out, *words, **how):
-    """A process of its own, to the end."""
+    """Run a separate process to its end."""
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(harness.ROOT)}
     command = [sys.executable, "-m", "ntkrun", *toy.words, *words, f"output_dir={out}"]
     return subprocess.run(command, capture_output=True, text=True, env=env, check=False, timeout=120, **how)
@@ -33,7 +33,7 @@ def one_line(done, code):
 @pytest.mark.parametrize("limit", [1 << 10, 16 << 10])
 def test_files_may_not_be_large(toy, limit):
     out = toy.fresh()
-    (out / "mlflow.db").unlink()  # larger than the limit, and not what this is about
+    (out / "mlflow.db").unlink()  # larger than the limit, and beside the point here
     words = ["tracking.uri=sqlite:///:memory:", "feature_dim=256"]
     done = real(
         toy, out, *words, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
@@ -52,7 +52,7 @@ def test_folders_that_may_not_be_written(toy, what, tmp_path):
     folder = out if what == "output_dir" else out / what
     folder.mkdir(parents=True)
     folder.chmod(0o555)
-    # root is asked for permission too once it may not override it
+    # without this capability root needs permission too
     less = "-dac_override,-dac_read_search"
     drop = ["setpriv", "--inh-caps", less, "--bounding-set", less] if os.geteuid() == 0 else []
     env = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(harness.ROOT)}
@@ -118,7 +118,7 @@ def test_times_of_files_decide_nothing(toy, when):
 
 
 def test_killed_while_downloading(tmp_path):
-    """The first start is killed in the middle of a download, the second one gets the whole file."""
+    """The first start is killed during a download; the second one gets the whole file."""
     trials = count(2, 60)
     script = tmp_path / "get.py"
     script.write_text(GET)

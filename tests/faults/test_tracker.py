@@ -1,4 +1,4 @@
-"""F9: a tracking server that fails at any request; the run ends well and `ntkrun sync` makes up for it."""
+"""F9: the tracking server fails at any request; the run ends well and `ntkrun sync` publishes it."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.faults.plan import FULL, record
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Passes requests on to `server.behind`; from request number `server.first` on it does not."""
+    """Pass requests on to `server.behind`, and fail from request number `server.first` on."""
 
     def log_message(self, *_):
         pass
@@ -118,6 +118,6 @@ def test_a_tracker_that_fails_at_any_request(toy, proxy, way, length):
         assert runs[0].info.run_id == numbers["mlflow/run_id"]
         for name, value in runs[0].data.metrics.items():
             assert name.startswith("path/") or value == pytest.approx(numbers[name], rel=1e-12), name
-    assert failed or length == 1  # the client tries again by itself
+    assert failed or length == 1  # the client retries by itself
     how = "once" if length == 1 else "from then on"
     record("F9", f"the server {way} at request n {how}, n = 1..M", len(every), len(every) == calls)

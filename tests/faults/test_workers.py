@@ -1,4 +1,4 @@
-"""K7, K8, P7: workers or their parent die in mid-run; the bits are the same for any number of workers."""
+"""K7, K8, P7: workers or their parent die in mid-run; any number of workers gives the same bits."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from tests.faults import harness
 from tests.faults.plan import FULL, count, record
 
 WORKERS = {
-    "process": "loky",  # what is in a worker's command line
+    "process": "loky",  # texts in a worker's command line
     "dask": "from multiprocessing.spawn",
     "submitit": "submitit.core._submit",
 }
@@ -33,7 +33,7 @@ def begin(toy, out, *words):
 
 
 def workers_of(process, name):
-    """Return the processes below `process` that run tasks."""
+    """Return the descendants of `process` that run tasks."""
     try:
         below = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
@@ -80,7 +80,7 @@ def test_a_worker_killed_in_mid_run_costs_only_what_it_was_doing(toy, name):
         victims[trial % len(victims)].send_signal(signal.SIGKILL)
         text, _ = run.communicate(timeout=300)
         assert run.returncode == 0, text
-        if name != "submitit":  # other shards than the oracle's
+        if name != "submitit":  # shards that differ from the oracle's
             assert harness.state(out) == toy.oracle
         after_all = harness.stamps(out)
         assert all(after_all[n] == before[n] for n in known)
@@ -129,7 +129,7 @@ if __name__ == "__main__":
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("name", ["process", "dask"])  # a job of a batch system is on its own
+@pytest.mark.parametrize("name", ["process", "dask"])  # a job of a batch system runs by itself
 def test_workers_do_not_outlive_their_parent(toy, name):
     trials = count(1, 20)
     for trial in range(trials):

@@ -1,4 +1,4 @@
-"""With exact layers in the place of sketched ones, a method's features have its kernel to 1e-10."""
+"""Check that with exact layers in place of sketched ones a method's features give its kernel to 1e-10."""
 
 import numpy as np
 import pytest

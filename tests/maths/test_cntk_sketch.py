@@ -18,7 +18,7 @@ def relative_error(method, x):
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("depth", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_wide_sketch_of_high_degree_approaches_the_exact_kernel(trained, padding, depth):
-    # the fit of kappa0 is the floor: its square-root singularity at 1 is what a polynomial cannot follow
+    # the fit of kappa0 sets the floor: a polynomial cannot follow its square-root singularity at 1
     errors = [
         relative_error(
             CNTKSketch(

@@ -1,4 +1,4 @@
-"""eigh: right where torch's own is right, and where it gives up."""
+"""Test eigh where torch's own works, and where that gives up."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from ntkrun.maths.eigen import eigh
 
 @pytest.fixture
 def matrix():
-    """Rank 64 in the middle of 576: the case that MKL's divide and conquer failed on."""
+    """Return a matrix of rank 64 in the middle of 576, on which MKL's divide and conquer failed."""
     z = torch.zeros(700, 576, dtype=torch.float64)
     z[:, 256:320] = 0.01 * torch.randn(700, 64, dtype=torch.float64, generator=torch.manual_seed(0))
     return z.T @ z

@@ -1,4 +1,4 @@
-"""OSNAP, SRHT, TensorSRHT: against their definitions, on sparse input, unbiased, with the right rate."""
+"""Test OSNAP, SRHT and TensorSRHT: definitions, sparse input, no bias, the right rate."""
 
 import numpy as np
 import pytest

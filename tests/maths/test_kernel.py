@@ -84,7 +84,7 @@ def test_cntk_agrees_with_the_oracle(oracle, trained, name, depth):
 def test_cntk_agrees_with_loops_on_both_paths(padding, trained, depth, q):
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 10, 9, 2)), rng.normal(size=(3, 10, 9, 2))
-    x[0, :4] = 0  # positions without any energy
+    x[0, :4] = 0  # positions without energy
     truth = np.array([[oracles.cntk(u, v, depth, q, trained, padding) for v in y] for u in x])
     kernel = CNTK(depth, q, trained, padding)
     x, y = torch.from_numpy(x), torch.from_numpy(y)

@@ -1,4 +1,4 @@
-"""cntk_nystrom: landmarks, networks with pools, and exactness where nothing is left out."""
+"""Test cntk_nystrom: landmarks, networks with pools, and exactness if nothing is left out."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ ORDERS = [None, MIXED, ["conv", "act", "conv", "pool", "act"], ["conv", "conv", 
 
 
 def whole(layers, trained="inner", padding="same", **options):
-    """A network that keeps every direction: all positions of a few images are landmarks."""
+    """Return a network that keeps every direction: all positions of a few images are landmarks."""
     sizes = {"dim": 600, "landmarks": 600, "candidates": 600}
     return CNTKNystrom(
         600**2,
@@ -90,7 +90,7 @@ def test_layered_kernel_with_a_pool_is_the_naive_one():
 
 
 def naive_pooled(x, y):
-    """conv act pool conv act, trained="inner", through explicit matrices over flattened positions."""
+    """Compute conv act pool conv act, trained="inner", by explicit matrices over flattened positions."""
     h, w, _ = x.shape
 
     def patches(h, w):
@@ -123,7 +123,7 @@ def naive_pooled(x, y):
         act(c, np.diag(n), np.diag(m))[0] for c, n, m in ((cxy, cxx, cyy), (cxx, cxx, cxx), (cyy, cyy, cyy))
     ]
     cxy, cxx, cyy = (patch(pool @ g @ pool.T, h // 2, w // 2) for g in gammas)
-    theta = cxy  # what was trained so far is the second convolution
+    theta = cxy  # so far only the second convolution is trained
     return float((theta * act(cxy, np.diag(cxx), np.diag(cyy))[1]).mean())
 
 

@@ -1,4 +1,4 @@
-"""random_patches: against loops over patches, the kernel of all patches, the compiled pass against torch."""
+"""Test random_patches against loops, the kernel of all patches, and the compiled pass against torch."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def patches(x, q):
 
 
 def naive(x, weights, q, level, cells):
-    """Features of one image, weight by weight: (cells, cells, 2, weights), scaled to a mean over weights."""
+    """Return features of one image, weight by weight (cells, cells, 2, weights), for a mean over weights."""
     p = patches(x, q)
     c = p @ weights.T
     both = np.maximum(np.stack([c, -c], 2) - level, 0)

@@ -1,4 +1,4 @@
-"""Methods for rows: exact kernels against the oracle, features unbiased and with the right rate."""
+"""Test methods for rows: exact kernels against the oracle, features unbiased and with the right rate."""
 
 import math
 
@@ -183,7 +183,7 @@ def test_fourier_features_are_unbiased():
 def test_squared_length_of_leverage_samples_is_chi_squared(sampler, d):
     w = sampler(4000, d, Stream(0)) if sampler is leverage_exact else sampler(4000, d, Stream(0), 8)
     assert scipy.stats.kstest(w.square().sum(1).numpy(), scipy.stats.chi2(d + 2).cdf).pvalue > 1e-3
-    # and a standard normal would be caught
+    # a standard normal would fail
     assert scipy.stats.kstest(w.square().sum(1).numpy(), scipy.stats.chi2(d).cdf).pvalue < 1e-9
 
 

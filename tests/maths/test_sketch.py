@@ -21,7 +21,7 @@ def rows(n, d, seed=0):
 
 
 def assert_unbiased(draw, truth, seeds):
-    """Inner products over many seeds have slope 1 against the truth, and 5 % more would be noticed."""
+    """Assert that inner products over many seeds have slope 1 against the truth, to better than 5 %."""
     z, planted = slope_z([draw(seed) for seed in range(seeds)], np.asarray(truth))
     assert abs(z) < 4.5
     assert planted > 7, "too few seeds to see a scale error of 5 %"
@@ -68,7 +68,7 @@ def test_poly_sketch_is_unbiased_at_every_power(degree):
     assert torch.equal(draws[0][0], x)
     for power in range(2, degree + 1):
         grams = [(z[power - 1] @ z[power - 1].T).numpy() for z in draws]
-        # the variance grows with the power: what is seen is 5 % at low ones, a few more at high ones
+        # the variance grows with the power: 5 % is noticed at low powers, a few per cent more at high ones
         z, planted = slope_z(grams, (x @ x.T).numpy() ** power)
         assert abs(z) < 4.5
         assert planted > (7 if power <= 4 else 5)

@@ -1,4 +1,4 @@
-"""Conjugate gradients over batches against the direct solution of the same problem."""
+"""Test conjugate gradients over batches against the direct solution of the same problem."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ GRID = [1e-6, 1e-4, 1e-2]
 
 
 def problem(n=900, m=120, k=3, dtype=torch.float32):
-    """Features with a decaying spectrum and a large mean, which is where cancellation would show."""
+    """Return features with a decaying spectrum and a large mean, which would show cancellation."""
     torch.manual_seed(0)
     turn = torch.linalg.qr(torch.randn(m, m, dtype=torch.float64)).Q
     z = (torch.randn(n, m, dtype=torch.float64) * torch.logspace(0, -3, m)) @ turn + 3

@@ -1,4 +1,4 @@
-"""What `ntkrun COMMAND` does with runs that are there already; a file each, imported only when called."""
+"""Commands for finished runs, `ntkrun COMMAND`: one file per command, imported when called."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ntkrun.store.paths import as_path
 log = logging.getLogger(__name__)
 
 COMMANDS = {
-    "list": ("ntkrun.cli.commands.list", "the runs in a folder, with scores and states"),
-    "report": ("ntkrun.cli.commands.report", "one self-contained report.html of many runs"),
-    "rerun": ("ntkrun.cli.commands.rerun", "a run again from its record, compared with it"),
+    "list": ("ntkrun.cli.commands.list", "list the runs in a folder with scores and states"),
+    "report": ("ntkrun.cli.commands.report", "write one self-contained report.html about many runs"),
+    "rerun": ("ntkrun.cli.commands.rerun", "repeat a run from its record and compare the numbers"),
     "sync": ("ntkrun.cli.commands.sync", "publish runs that could not reach their MLflow store"),
     "verify": ("ntkrun.cli.commands.verify", "check every shard and run folder against its record"),
-    "doctor": ("ntkrun.cli.commands.doctor", "this machine: threads, memory, versions, folders"),
-    "ui": ("ntkrun.cli.commands.ui", "the MLflow pages, on this machine only"),
+    "doctor": ("ntkrun.cli.commands.doctor", "check this machine: threads, memory, versions, folders"),
+    "ui": ("ntkrun.cli.commands.ui", "serve the MLflow pages, on this machine only"),
 }
 
 
 def command(name: str) -> Callable[[list[str]], int]:
-    """Return a function from the words behind a command to its exit code."""
+    """Return the function that runs a command with the words after it and returns the exit code."""
     module, about = COMMANDS[name]
 
     def work(words: list[str]) -> int:
@@ -35,7 +35,7 @@ def command(name: str) -> Callable[[list[str]], int]:
         parser = argparse.ArgumentParser(f"ntkrun {name}", description=about[0].upper() + about[1:] + ".")
         code.arguments(parser)
         options = parser.parse_args(words)
-        # a group that shares a folder shares what a command makes there
+        # a group that shares the folder also shares new files in it
         with like(Path(getattr(options, "folder", os.curdir)).absolute()):
             return code.run(options)
 
@@ -43,21 +43,21 @@ def command(name: str) -> Callable[[list[str]], int]:
 
 
 def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
-    """Add the folder that most commands work on."""
+    """Add the argument for the folder."""
     default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
     parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")
 
 
-# what a command looks through in an output_dir
+# folders of an output_dir that commands read
 PARTS = ("runs", "features", "sweeps")
-SEE = "See who owns it and what its permissions are."
+SEE = "Check its owner and permissions."
 
 
 def opened(words: str) -> Path:
-    """Return the folder that a command works on, absolute; folders deeper down are named if unreadable.
+    """Return the absolute folder that a command works on; warn about unreadable folders inside it.
 
-    Raises ConfigError for no name at all, DataError where the folder is not there, MachineError where it,
-    one of its parts (runs, features, sweeps) or each of its runs cannot be read: none of that is empty.
+    Raises ConfigError for an empty name, DataError if the folder is missing, MachineError if it, one of its
+    parts (runs, features, sweeps) or every one of its runs cannot be read.
     """
     root = named(words)
     for folder in (root, *(root / part for part in PARTS)):
@@ -67,7 +67,7 @@ def opened(words: str) -> Path:
             if not isinstance(error, FileNotFoundError) or (folder.is_symlink() and folder != root):
                 raise MachineError(f"{folder} cannot be read: {error.strerror}. {SEE}") from error
             if folder == root:
-                remedy = "Name another one behind the command; a run makes it: ntkrun output_dir=FOLDER."
+                remedy = "Name another folder after the command; a run makes one: ntkrun output_dir=FOLDER."
                 raise DataError(f"{root} is not there. {remedy}") from error
     hidden = unreadable(root)
     if hidden and all(path in hidden or path.is_file() for path in (root / "runs").glob("*")):
@@ -78,7 +78,7 @@ def opened(words: str) -> Path:
 
 
 def named(words: str) -> Path:
-    """Return the folder that the words mean, absolute; ConfigError for no words."""
+    """Return the named folder as an absolute path; ConfigError for an empty name."""
     if not words:
         raise ConfigError(
             must_be("folder", "ntkrun", "the name of a folder", words, "Leave it out, or name one.")
@@ -87,14 +87,14 @@ def named(words: str) -> Path:
 
 
 def enter(folder: Path) -> list[str]:
-    """Return the names in a folder; OSError unless they can be listed and reached."""
+    """Return the names in a folder; OSError if it cannot be listed or entered."""
     names = sorted(os.listdir(folder))
     os.stat(os.path.join(folder, "."))
     return names
 
 
 def unreadable(root: Path) -> dict[Path, str]:
-    """Return the folders inside runs, features and sweeps that cannot be read, with a sentence for each."""
+    """Return the unreadable folders inside runs, features and sweeps, with a sentence for each."""
     out = {}
     for part in (root / name for name in PARTS):
         for path in [part / name for name in enter(part)] if part.is_dir() else []:

@@ -1,4 +1,4 @@
-"""ntkrun doctor: what this machine has, and where things go."""
+"""ntkrun doctor: check this machine and its folders."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from ntkrun.store import lock
 from ntkrun.store.atomic import write_atomic
 from ntkrun.store.paths import as_path
 
-LEAST = 1 << 30  # bytes free on the disk
+LEAST = 1 << 30  # bytes that must be free on the disk
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_folder(parser, "output_dir to look at")
+    add_folder(parser, "output_dir to check")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the description; exit code 5 if something stands in the way of a run."""
+    """Print a description of the machine; return 5 if a run could not work."""
     import pooch
     import torch
 
@@ -62,16 +62,16 @@ def run(options: argparse.Namespace) -> int:
 
 
 def attempt(folder: Path, database: bool) -> str:
-    """Do in a folder what a run will do, and return what fails and why, "" if nothing does.
+    """Try in a folder what a run does there; return what fails and why, "" if nothing does.
 
-    All of it happens in a folder of its own, which is gone afterwards. `database` is for SQLite too.
+    It all happens in a temporary folder inside. `database` includes SQLite.
     """
     import sqlite3
 
     inside, step = "", "make a folder"
     try:
         inside = tempfile.mkdtemp(prefix=".doctor-", dir=folder)
-        step = "write a file"  # as store/atomic.py does
+        step = "write a file"
         write_atomic(Path(inside, "file"), b"ntkrun")
         step = "lock a file"
         with lock.held(Path(inside, "lock"), "output_dir"):

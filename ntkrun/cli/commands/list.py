@@ -1,4 +1,4 @@
-"""ntkrun list: the runs in a folder."""
+"""ntkrun list: list the runs in a folder."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from ntkrun.store.runs import Run, scan, when
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_folder(parser, "output_dir of the runs")
-    parser.add_argument("--failed", action="store_true", help="only those that did not finish")
+    parser.add_argument("--failed", action="store_true", help="only runs that did not finish")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print a line for each run."""
+    """Print one line per run."""
     root = opened(options.folder)
     runs = list(scan(root))
     if not runs:
@@ -32,7 +32,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def line(run: Run) -> str:
-    """Return what the list shows of a run."""
+    """Return the line of a run."""
     started = time.strftime("%Y-%m-%d %H:%M", time.localtime(when(run.status, "started")))
     score = f"{run.metric} {run.result[f'test/{run.metric}']:.4f}" if run.metric else "-"
     seconds = run.result.get("time/total_s", run.result.get("time/wall_s"))

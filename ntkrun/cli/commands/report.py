@@ -1,4 +1,4 @@
-"""ntkrun report: many runs on one page."""
+"""ntkrun report: write one page about many runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the page and say where it is."""
+    """Write the page and print its path."""
     from ntkrun.report import page
     from ntkrun.report.collect import runs_of
 

@@ -1,4 +1,4 @@
-"""ntkrun rerun: a run again from its record."""
+"""ntkrun rerun: repeat a run from its record."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ntkrun.cli.commands import opened
 from ntkrun.errors import DataError, IntegrityError
 from ntkrun.store.runs import Run, load
 
-# what does not repeat: times, memory, where things lie
+# keys that do not repeat: times, memory, paths
 UNSTEADY: tuple[str, ...] = ("time/", "memory/", "machine/", "cache/", "exact/time", "exact/entries")
 UNSTEADY += ("speedup", "mlflow/", "run_folder")
 
@@ -18,11 +18,11 @@ UNSTEADY += ("speedup", "mlflow/", "run_folder")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", help="a run folder")
-    parser.add_argument("--output-dir", help="for the new run; default: that of the old one")
+    parser.add_argument("--output-dir", help="output_dir of the new run; default: that of the old one")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do the run again and say whether its numbers are the same; exit code 4 if they are not."""
+    """Repeat the run and print whether its numbers are the same; return 4 if they are not."""
     old = load(opened(options.run))
     if not old.result:
         raise DataError(f"{old.folder} has not finished ({old.state}); there is nothing to compare with.")
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     from ntkrun import machine, pipeline
     from ntkrun.config import build
 
-    # the folder may have been moved or copied: its place says where its output_dir is now
+    # the folder may have been moved: its place shows its output_dir
     home = options.output_dir or str(old.folder.parent.parent)
     machine.tune()
     new = pipeline.run(build({**old.config, "output_dir": home, "skip_finished": False}))
@@ -38,10 +38,10 @@ def run(options: argparse.Namespace) -> int:
     lines = [f"\nrerun         of {old.folder}"]
     if new["data_sha256"] != old.result.get("data_sha256"):
         place = old.config["dataset"].get("path") or new["dataset"]
-        lines.append(f"  the data have changed: {place} is not what that run has read")
+        lines.append(f"  the data have changed: {place} is not the file that the run read")
     if changed:
         lines += [f"  {key}: {a!r} then, {b!r} now" for key, a, b in changed]
-        lines.append("what else differs:")
+        lines.append("other differences:")
         lines += [f"  {key}: {a} then, {b} now" for key, a, b in surroundings(old, machine.describe())] or [
             "  nothing"
         ]
@@ -53,13 +53,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return (key, then, now) of every number that should have repeated and has not."""
+    """Return (key, then, now) of every number that should have repeated and did not."""
     keys = [k for k in old if not k.startswith(UNSTEADY)]
     return [(k, old[k], new.get(k)) for k in keys if new.get(k) != old[k]]
 
 
 def surroundings(old: Run, now: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Return what differs between the machine and versions of the record and those of today."""
+    """Return (key, then, now) of every difference in machine and versions."""
     then = {k: v for k, v in old.environment.items() if k != "packages"} | old.environment.get("packages", {})
     today = {k: v for k, v in now.items() if k != "packages"} | now["packages"]
     return [(k, then.get(k), v) for k, v in today.items() if then.get(k) != v]

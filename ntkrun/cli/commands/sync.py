@@ -1,4 +1,4 @@
-"""ntkrun sync: publish what could not be published."""
+"""ntkrun sync: publish runs that their MLflow store lacks."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ log = logging.getLogger(__name__)
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_folder(parser, "output_dir of the runs")
-    parser.add_argument("--uri", help="MLflow store; default: the one that each run names")
-    parser.add_argument("--experiment", help="tracking.experiment; default: the one that each run names")
+    parser.add_argument("--uri", help="MLflow store; default: that of each run")
+    parser.add_argument("--experiment", help="tracking.experiment; default: that of each run")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Publish every finished run that has no MLflow run, and end the MLflow runs of sweeps that have ended.
+    """Publish every finished run that has no MLflow run, and end the MLflow runs of ended sweeps.
 
-    Goes on if one fails; at the end, a line for each cause, and the exit code of the first.
+    Continue after a failure; print one line per cause at the end, and return the exit code of the first.
     """
     root = opened(options.folder)
     if not (root / "runs").is_dir():
@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
             log.error("%s", error)
         raise lines[0]
     hidden = len(unreadable(root))
-    but = f", but for {hidden} folders that cannot be read" if hidden else ""
+    but = f", except {hidden} folders that cannot be read" if hidden else ""
     sys.stdout.write(
         f"{len(todo)} runs published; every finished run in {root} is in its MLflow store{but}\n"
     )
@@ -90,7 +90,7 @@ def _tracker(run: Run, root: Path, options: argparse.Namespace) -> Tracker:
 
 
 def _end(folder: Path, root: Path, uri: str | None) -> bool:
-    """End the MLflow run of a sweep that has ended; return whether its process had died without a word."""
+    """End the MLflow run of an ended sweep; return whether its process had died."""
     record = read_json(folder / "sweep.json")
     gone = died(record)
     if gone:
@@ -101,13 +101,13 @@ def _end(folder: Path, root: Path, uri: str | None) -> bool:
 
 
 def _restore(root: Path) -> None:
-    """Copy run folders to where the database of this folder looks for their artifacts, if they are gone."""
+    """Copy run folders to where this folder's database expects missing artifacts."""
     try:
         for one in database.lost(root):
             if one.place.is_relative_to(root) and one.folder.is_relative_to(root) and one.folder.is_dir():
                 shutil.copytree(one.folder, one.place)
                 sys.stdout.write(f"copied {one.folder.name} to {one.place}\n")
-    except IntegrityError as error:  # it has been told of by whatever wanted to write there
+    except IntegrityError as error:  # already reported by the step that wrote there
         log.debug("%s", error)
     except OSError as error:
         raise MachineError(f"{error.filename} cannot be written: {error.strerror}. Free space.") from error

@@ -1,4 +1,4 @@
-"""ntkrun ui: MLflow's pages over the store of a folder."""
+"""ntkrun ui: serve MLflow's pages about the runs in a folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Become the server: it listens on this machine only, until Ctrl-C."""
+    """Replace this process with the server, which listens on this machine only, until Ctrl-C."""
     database = opened(options.folder) / "mlflow.db"
     if not database.is_file():
         raise DataError(

@@ -1,4 +1,4 @@
-"""ntkrun verify: is everything on the disk what its record says?"""
+"""ntkrun verify: check the files on the disk against their records."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Check everything, name what is damaged; exit code 4 if anything is, 5 if a part cannot be read."""
+    """Print everything that is damaged; return 4 if anything is, 5 if a part cannot be read."""
     root = opened(options.folder)
     hidden = unreadable(root)
     bad: list[str] = []
