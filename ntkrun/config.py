@@ -188,6 +188,8 @@ def _make(section: str, record: dict[str, Any], problems: list[str]) -> Any:
             made = cls(**arguments)
             # a class's own check says more than a wrong type
             said = made.problems()
+            if getattr(made, "random_state", 0) is None:  # a run is found again by its seed
+                said.append(must_be("random_state", cls.__name__, "an integer >= 0", None))
             found = said + [f for f in found if not any(s.startswith(f.split(" must ")[0]) for s in said)]
     except ConfigError as error:
         found.append(str(error))

@@ -47,6 +47,7 @@ def test_load_is_unknown_without_a_count_and_over_less_than_a_second(monkeypatch
 
 
 @PROC
+@pytest.mark.slow
 def test_busy_processes_are_seen():
     load = machine.Load()
     others = [subprocess.Popen([sys.executable, "-c", BUSY.format(3)]) for _ in range(machine.cores())]

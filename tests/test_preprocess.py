@@ -95,7 +95,10 @@ def test_predictions_average_over_views():
     assert metrics.score(prediction, torch.tensor([0, 0, 1, 1]), 2) == ("accuracy", 0.75)
 
 
-@pytest.mark.parametrize("method", ["cntk_sketch", "cntk_nystrom", "exact_cntk"])
+@pytest.mark.parametrize(
+    "method",
+    ["cntk_sketch", *(pytest.param(m, marks=pytest.mark.slow) for m in ("cntk_nystrom", "exact_cntk"))],
+)
 def test_a_run_with_mirror_images_and_whitening(method, tiny_npz, tmp_path, capsys):
     words = [f"method={method}", "dataset=npz", f"dataset.path={tiny_npz}", "dataset.augment=flip"]
     words += ["dataset.preprocess=zca", "feature_dim=256", "baseline=none", f"output_dir={tmp_path / 'out'}"]

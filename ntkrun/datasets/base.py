@@ -9,7 +9,6 @@ from typing import ClassVar
 from ntkrun import checks
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
-from ntkrun.errors import ConfigError
 from ntkrun.maths.layout import LAYOUTS
 from ntkrun.store.paths import as_path
 
@@ -57,11 +56,6 @@ class DataSource:
         out += checks.choice(me, "preprocess", self.preprocess, PREPROCESS.names)
         out += checks.choice(me, "augment", self.augment, ("none", "flip"))
         return out
-
-    def check(self) -> None:
-        """Raise ConfigError with all problems."""
-        if found := self.problems():
-            raise ConfigError(" ".join(found))
 
     def load(self) -> Split:
         """Read the data and return its split; DataError or NetworkError if that fails."""

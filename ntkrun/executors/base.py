@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 from ntkrun import checks
-from ntkrun.errors import ConfigError, MachineError
+from ntkrun.errors import MachineError
 from ntkrun.machine import cores
 
 log = logging.getLogger(__name__)
@@ -43,11 +43,6 @@ class Executor:
     def problems(self) -> list[str]:
         """Return one sentence for every parameter that is wrong."""
         return []
-
-    def check(self) -> None:
-        """Raise ConfigError with all problems."""
-        if found := self.problems():
-            raise ConfigError(" ".join(found))
 
     def __enter__(self) -> Executor:
         return self

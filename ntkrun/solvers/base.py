@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from ntkrun.errors import ConfigError
 from ntkrun.executors.base import Executor
 from ntkrun.maths.ridge.path import grid, grid_problems
 from ntkrun.solvers.kernel import KernelProblem
@@ -35,11 +34,6 @@ class Solver(ABC):
     def problems(self) -> list[str]:
         """Return one sentence for every parameter that is wrong."""
         return grid_problems(type(self).__name__, self.lambda_min, self.lambda_max, self.lambda_count)
-
-    def check(self) -> None:
-        """Raise ConfigError with all problems."""
-        if found := self.problems():
-            raise ConfigError(" ".join(found))
 
     def grid(self) -> list[float]:
         """Return the relative ridge parameters, ascending."""

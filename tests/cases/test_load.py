@@ -80,6 +80,7 @@ CASES = [
         "a fit in Python beside one busy loop per core",
         "a small system is solved by one thread, so the fit is not slowed out of proportion",
         call=fits_beside_busy_loops,
+        slow=True,
     ),
     Case(
         "16.17",

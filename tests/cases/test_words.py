@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from ntkrun.cli import main as cli
@@ -217,13 +218,14 @@ REMEDIES = [
             ["solver.lambda_max of Ridge must be >= solver.lambda_min"],
         ),
         ("executor=process executor.workers=0", 2, ["executor.workers of Process must be"]),
+        ("method.random_state=null", 2, ["method.random_state of CNTKSketch must be an integer >= 0."]),
         ("dataset.split_seed=-1", 2, ["dataset.split_seed of Digits must be"]),
     )
 ]
 
 
 def in_python(stage):
-    CNTKSketch(depth=1).check()
+    CNTKSketch(depth=1).fit(np.ones((2, 5, 5, 1)))
 
 
 REMEDIES.append(

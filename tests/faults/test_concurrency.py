@@ -40,6 +40,7 @@ def test_many_runs_want_the_same_features(toy):
     )
 
 
+@pytest.mark.slow
 def test_many_runs_on_a_fresh_store(toy):
     trials = count(1, 100)
     for number in range(trials):

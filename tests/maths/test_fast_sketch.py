@@ -40,7 +40,7 @@ def test_srht_draws_rows_without_replacement():
     assert torch.allclose(SRHT(7, 8, Stream(0), dtype=F64)(X).norm(dim=1), X.norm(dim=1))
 
 
-@pytest.mark.parametrize("dim", [8, 48])
+@pytest.mark.parametrize("dim", [8, pytest.param(48, marks=pytest.mark.slow)])
 def test_tensor_srht_is_unbiased(dim):
     def draw(seed):
         z = TensorSRHT(7, 11, dim, Stream(seed), F64)(X, Y)

@@ -69,7 +69,7 @@ def test_black_patches_and_left_over_columns_are_zero():
 )
 def test_bad_parameters(options, words):
     with pytest.raises(ConfigError, match=words):
-        RandomPatches(**options).check()
+        RandomPatches(**options).fit(np.ones((2, 9, 9, 1)))
 
 
 @pytest.mark.parametrize("x", [np.ones((2, 9)), np.ones((2, 8, 8, 1, 1)), np.ones((2, 3, 9, 1))])

@@ -39,7 +39,9 @@ def test_ntk_survives_tiny_and_huge_rows(scale):
 
 
 @pytest.mark.parametrize("depth", [1, 2, 3])
-@pytest.mark.parametrize("sampling", ["gaussian", "leverage_gibbs", "leverage_exact"])
+@pytest.mark.parametrize(
+    "sampling", ["gaussian", pytest.param("leverage_gibbs", marks=pytest.mark.slow), "leverage_exact"]
+)
 def test_random_features_are_unbiased(depth, sampling):
     # a random phi enters kappa of the next layer, so deeper ones are unbiased only as width grows
     width, seeds = (256, 600) if depth == 1 else (1024, 40)

@@ -17,7 +17,7 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
 from ntkrun.maths.ridge.normal import KernelPredictor, Linear
-from ntkrun.maths.rng import HIGHEST, resolved, seed_problems
+from ntkrun.maths.rng import resolved, seed_problems
 
 # Working set of one batch: large enough for full matrix products, small enough for the last-level cache.
 # Measured on 32x32 images: batches of 4 to 8 images are fastest and 16 are 10 % slower.
@@ -67,19 +67,6 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         if "random_state" in has:
             out += seed_problems(me, has["random_state"])
         return out
-
-    def check(self) -> None:
-        """Raise ConfigError with all problems of this method in a run.
-
-        The seed must be an integer, since a run is found again by it.
-        """
-        found = self.problems()
-        if not found and "random_state" in (has := self.get_params(deep=False)):
-            found = checks.integer(
-                type(self).__name__, "random_state (seed)", has["random_state"], 0, HIGHEST
-            )
-        if found:
-            raise ConfigError(" ".join(found))
 
     def parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments except the device."""
