@@ -36,6 +36,7 @@ def test_a_saved_model_predicts_as_then(before, name):
     config, result = (json.loads((folder / f"{f}.json").read_text()) for f in ("config", "result"))
     test = Digits(**{k: v for k, v in config["dataset"].items() if k != "name"}).load().test
     model = Model.load(folder / "model")
+    assert repr(model) == f"Model({config['method']['name']}, inputs 8 x 8 x 1, 10 classes)"
     # one image may tip over with another BLAS
     assert np.mean(model.predict(test.x) == test.y) == pytest.approx(
         result["test/accuracy"], abs=1.5 / len(test.y)

@@ -105,6 +105,7 @@ def test_public_names_load_on_use():
     import ntkrun
 
     assert {getattr(ntkrun, n).__name__ for n in ntkrun.__all__} == set(ntkrun.__all__)
+    assert dir(ntkrun) == sorted([*ntkrun.__all__, "__version__"])
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = ntkrun.Nothing
 
