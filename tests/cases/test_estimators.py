@@ -161,7 +161,7 @@ CASES = [
         "refused: a run is found again by its seed",
         DIGITS + "seed=null",
         code=2,
-        says=["seed of ntkrun must be an integer", "Got None instead."],
+        says=["seed of CNTKSketch must be an integer", "Got None instead."],
     ),
     Case(
         "16.18",
