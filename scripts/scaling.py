@@ -63,7 +63,7 @@ def replay(times: np.ndarray, tasks: int, workers: int, scale: float, rng: np.ra
 
 
 def measured(folder: Path) -> tuple[dict, dict, np.ndarray, np.ndarray]:
-    """Return result, environment, seconds a row and bytes a row of every full shard of a run."""
+    """Return result, environment, seconds per row and bytes per row of every full shard of a run."""
     result, environment = (json.loads((folder / f"{n}.json").read_text()) for n in ("result", "environment"))
     manifest = folder.parent.parent / "features" / result["features_key"] / "manifest.json"
     shards = json.loads(manifest.read_text())["body"]["shards"]
@@ -78,7 +78,7 @@ def measured(folder: Path) -> tuple[dict, dict, np.ndarray, np.ndarray]:
 
 
 def gram_rate(columns: int) -> float:
-    """Return the multiply-adds a second of a Gram update of this machine."""
+    """Return the multiply-adds per second of a Gram update of this machine."""
     import time
 
     import torch
@@ -114,12 +114,12 @@ def page(folder: Path) -> str:
     text = [
         "# From measured tasks to a billion rows",
         "",
-        f"Measured: `{result['run_name']}`, {len(seconds)} shards, {mean:.2f} ms a row",
-        f"(from {low:.2f} to {high:.2f}), {bytes_a_row.mean():,.0f} bytes a row;",
-        f"Gram matrix {rate / 1e9:.1f} G multiply-adds a second, {1e3 * gram:.2f} ms a row.",
+        f"Measured: `{result['run_name']}`, {len(seconds)} shards, {mean:.2f} ms per row",
+        f"(from {low:.2f} to {high:.2f}), {bytes_a_row.mean():,.0f} bytes per row;",
+        f"Gram matrix {rate / 1e9:.1f} G multiply-adds per second, {1e3 * gram:.2f} ms per row.",
         f"One worker below is such a machine: {about['cpu']}, {about['cores']} cores.",
         "",
-        f"Assumed: {SHARD_ROWS:,} rows a shard; a worker is lost every {HOURS_BETWEEN_LOSSES:.0f} h on",
+        f"Assumed: {SHARD_ROWS:,} rows per shard; a worker is lost every {HOURS_BETWEEN_LOSSES:.0f} h on",
         f"average and replaced after {RESTART:.0f} s. Seconds of tasks are drawn from the measured ones.",
         "",
         "| " + " | ".join(head) + " |",
