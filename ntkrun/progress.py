@@ -59,3 +59,8 @@ def human(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def ratio(value: float) -> str:
+    """Return `value` to three significant digits without an exponent: "2,420 x"."""
+    return f"{float(f'{value:.3g}'):,.10g} x"

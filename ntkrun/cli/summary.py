@@ -7,7 +7,7 @@ from typing import Any
 
 from ntkrun.cli import optimiser
 from ntkrun.log import redacted
-from ntkrun.progress import human
+from ntkrun.progress import human, ratio
 from ntkrun.store import sweep_folder
 from ntkrun.store.paths import sqlite_file
 from ntkrun.store.runs import metric_of, read_json
@@ -27,7 +27,7 @@ def summary(result: dict[str, Any]) -> str:
         lines.append(
             (
                 "speed-up",
-                f"{result['speedup']:.3g} x   over the exact kernel, {exact} {result['exact/time_kind']}",
+                f"{ratio(result['speedup'])}   over the exact kernel, {exact} {result['exact/time_kind']}",
             )
         )
     whose = "" if result.get("memory/peak_of") == "run" else ", of the whole process"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkrun import __version__
+from ntkrun.progress import ratio
 from ntkrun.report.charts import figures, svg
 from ntkrun.report.collect import Line, Sheet, sheets
 from ntkrun.store.atomic import write_atomic
@@ -75,7 +76,7 @@ def _row(line: Line, sheet: Sheet, columns: list[str]) -> dict[str, Any]:
 
 def _speedup(line: Line) -> str:
     kinds = {run.result.get("exact/time_kind", "") for run in line.runs}
-    return f"{line.numbers['speedup']:,.3g} x ({', '.join(sorted(kinds))})"
+    return f"{ratio(line.numbers['speedup'])} ({', '.join(sorted(kinds))})"
 
 
 def _trouble(run: Run) -> dict[str, str]:

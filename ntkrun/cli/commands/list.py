@@ -8,6 +8,7 @@ import time
 
 from ntkrun.cli.commands import add_folder, opened
 from ntkrun.errors import DataError
+from ntkrun.progress import ratio
 from ntkrun.store.runs import Run, scan, when
 
 
@@ -37,5 +38,5 @@ def line(run: Run) -> str:
     score = f"{run.metric} {run.result[f'test/{run.metric}']:.4f}" if run.metric else "-"
     seconds = run.result.get("time/total_s", run.result.get("time/wall_s"))
     took = "-" if seconds is None else f"{seconds:.1f} s"
-    speed = f"{run.result['speedup']:.3g} x" if "speedup" in run.result else "-"
+    speed = ratio(run.result["speedup"]) if "speedup" in run.result else "-"
     return f"{started:<17}{run.state:<10}{score:<17}{took:>9}{speed:>10}  {run.folder.name}"

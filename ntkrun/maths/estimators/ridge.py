@@ -95,9 +95,9 @@ class NTKRidgeClassifier(ClassifierMixin, NTKRidge):
     ----------
     classes_ : ndarray (k,)
     temperature_ : float
-        Probabilities are ``softmax(values / temperature_)``. It is the most likely one for held-out rows under
-        the fit to the other rows. If either side is empty it is 1/k: probabilities are then 1/k + values, to
-        first order.
+        Probabilities are ``softmax(values / temperature_)``. It is the most likely one for held-out rows
+        under the fit to the other rows. If either side is empty it is 1/k: probabilities are then
+        1/k + values, to first order.
     """
 
     _: KW_ONLY
