@@ -40,8 +40,8 @@ class Solver(ABC):
         return grid(self.lambda_min, self.lambda_max, self.lambda_count)
 
     @abstractmethod
-    def bytes(self, columns: int, targets: int) -> int:
-        """Return the bytes that `primal` needs for rows of `columns` features and `targets` targets."""
+    def bytes(self, rows: int, columns: int, targets: int) -> int:
+        """Return the bytes that `primal` needs for features (rows, columns) and `targets` targets."""
 
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:

@@ -7,33 +7,46 @@ from dataclasses import dataclass
 
 from ntkrun.executors.base import Call, Executor
 from ntkrun.executors.serial import Serial
+from ntkrun.maths.ridge.gram import HELD_BYTES
 from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.maths.ridge.path import EIGH_LIMIT
 from ntkrun.solvers.base import Solver
-from ntkrun.solvers.problem import Predictor, counted, scores
+from ntkrun.solvers.problem import Predictor, Problem, counted, scores
+from ntkrun.solvers.products import Products
 from ntkrun.store.features import Shards, Train, Valid
 
 
 @dataclass(frozen=True)
 class Ridge(Solver):
-    """Solve ridge regression exactly, from sums over the features. Parameters are those of Solver.
+    """Solve ridge regression exactly, on the cheaper side. Parameters are those of Solver.
+
+    Rows that are fewer than their columns are solved by the inner products of all pairs of them (dual),
+    others by sums over the rows (primal). The solution is the same.
 
     Notes
     -----
-    Memory: 8 columns^2 bytes for the sums, and as much again while solving.
+    Memory: primal 16 columns^2 bytes, dual 24 rows^2 and up to 2 GiB of rows.
     """
 
     name = "ridge"
 
-    def bytes(self, columns: int, targets: int) -> int:
-        """Return the bytes of the sums, and as much again for a group's sums or for the factor."""
-        return 2 * 8 * columns * columns
+    def bytes(self, rows: int, columns: int, targets: int) -> int:
+        """Return the bytes of the sums, and as much again for a group's sums or for the factor.
 
-    def primal(self, train: Train, valid: Valid, executor: Executor) -> Equations:
-        """Return the problem with the sums over the training rows.
-
-        They are computed in this process with all threads, unless the executor may have workers elsewhere.
+        In the dual: those of the products, centred and factored, and of the rows that are held.
         """
+        if rows < columns:
+            return 3 * 8 * rows**2 + min(HELD_BYTES, 8 * rows * columns)
+        return 2 * 8 * columns**2
+
+    def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
+        """Return the problem with the sums over the training rows, or with the products of all rows.
+
+        They are computed in this process with all threads, except that sums go to an executor that may have
+        workers elsewhere.
+        """
+        if len(train) + len(valid) < train.columns:
+            return Products(train, valid)
         return Equations(train, valid, executor if executor.elsewhere else Serial())
 
 

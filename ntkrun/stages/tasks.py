@@ -131,7 +131,7 @@ class FeatureTask(Task):
         # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
         # the shard in both precisions, and file and shard of the next one
-        regress = solver.bytes(self.columns, self.split.classes or 1) + 20 * shard
+        regress = solver.bytes(self.split.n_train, self.columns, self.split.classes or 1) + 20 * shard
         return max(featurize, regress)
 
     def model_rows(self) -> np.ndarray:
@@ -189,8 +189,8 @@ class KernelTask(Task):
         return self.split.n_train
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
-        """Return the bytes of the Gram matrix as assembled, centred, shifted and factored, in float64."""
-        return 5 * 8 * self.columns**2
+        """Return the bytes of the Gram matrix as assembled, centred and factored, in float64."""
+        return 3 * 8 * self.columns**2 + 20 * self.largest(shard_rows)
 
     def model_rows(self) -> np.ndarray:
         """Return all training rows."""
