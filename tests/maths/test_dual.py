@@ -32,7 +32,8 @@ def test_rows_and_sums_give_one_solution_on_both_sides_of_square(rows, weighted)
     z, y, weight = some(rows, 60)
     weight = weight if weighted else None
     rows_or_sums, sums = filled(RowsOrSums(), z, y, weight), filled(NormalEquations(), z, y, weight)
-    assert rows_or_sums.size == min(rows, 60) and rows_or_sums.n == pytest.approx(sums.n)
+    assert rows_or_sums.size == min(rows, 60)
+    assert rows_or_sums.n == pytest.approx(sums.n)
     for a, b in zip(rows_or_sums.path(RELATIVE), sums.path(RELATIVE), strict=True):
         assert a.lam == pytest.approx(b.lam, rel=1e-12)
         assert torch.allclose(a.predict(z), b.predict(z), atol=1e-8, rtol=0)
@@ -41,7 +42,7 @@ def test_rows_and_sums_give_one_solution_on_both_sides_of_square(rows, weighted)
 
 
 @pytest.mark.parametrize(
-    "first, second", [(10, 10), (30, 40), (70, 10), (10, 70), (70, 80), (0, 20), (20, 0)]
+    ("first", "second"), [(10, 10), (30, 40), (70, 10), (10, 70), (70, 80), (0, 20), (20, 0)]
 )
 def test_merged_holds_the_rows_of_both_and_changes_neither(first, second):
     z, y, weight = some(first + second, 60)
@@ -49,7 +50,8 @@ def test_merged_holds_the_rows_of_both_and_changes_neither(first, second):
     b = filled(RowsOrSums(), z[first:], y[first:], weight[first:])
     sizes = [x.size if x.n else 0 for x in (a, b)]
     both = a.merged(b)
-    assert both.size == min(60, first + second) and [x.size if x.n else 0 for x in (a, b)] == sizes
+    assert both.size == min(60, first + second)
+    assert [x.size if x.n else 0 for x in (a, b)] == sizes
     want = next(filled(NormalEquations(), z, y, weight).path([1e-3]))
     assert torch.allclose(next(both.path([1e-3])).weight, want.weight, atol=1e-9)
 

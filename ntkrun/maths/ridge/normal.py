@@ -33,10 +33,15 @@ class NormalEquations:
 
         minimise (1/n) ‖Z w + b - Y‖² + lambda ‖w‖²
 
-    Everything is float64: useful relative lambdas reach 1e-10, below what float32 sums resolve. The sums are
-    about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a large constant
-    would otherwise cost the Gram matrix its digits. Only its lower triangle is computed. Features are not
-    kept.
+    The sums are about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a
+    large constant would otherwise cost the Gram matrix its digits. Only its lower triangle is computed.
+    Features are not kept.
+
+    Parameters
+    ----------
+    single : bool
+        Compute the products of a batch in float32, at twice the rate, and add them up in float64. `refined`
+        says whether that was enough. Otherwise everything is float64.
 
     Attributes
     ----------
@@ -55,7 +60,8 @@ class NormalEquations:
     Memory: 8 m^2 bytes, and as much again while solving.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, single: bool = False) -> None:
+        self.single = single
         self.n: float = 0
 
     def add(self, z: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
@@ -90,9 +96,15 @@ class NormalEquations:
             y = y * root
         centred[rows] = length * step_z
         y = torch.cat([y, length * step_y[None]])
+        # rounded to float32, the centred rows keep more digits than the features had
+        factor = centred.to(torch.float32) if self.single else centred
         for start in range(0, z.shape[1], BLOCK):
             stop = start + BLOCK
-            self.gram[start:, start:stop].addmm_(centred[:, start:].T, centred[:, start:stop])
+            corner = self.gram[start:, start:stop]
+            if self.single:
+                corner += factor[:, start:].T @ factor[:, start:stop]
+            else:
+                corner.addmm_(factor[:, start:].T, factor[:, start:stop])
         self.cross.addmm_(centred.T, y)
         self.square_y += y.square().sum(0)
         self.n += total
@@ -106,6 +118,7 @@ class NormalEquations:
             return
         if other.n == 0:
             return
+        self.single |= other.single
         n = self.n + other.n
         share, weight = other.n / n, self.n * other.n / n
         step_z, step_y = other.mean_z - self.mean_z, other.mean_y - self.mean_y

@@ -52,25 +52,36 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float 
     -----
     Cost: O(m^3) once, or m^3 / 3 multiply-adds per lambda; one copy of `gram`, which is factored in place.
     """
-    solve: Callable[[float], Tensor] | None = None
-    if gram.shape[0] <= EIGH_LIMIT:
-        solve = _by_eigh(gram, target, floor)
-    else:
-        factor = torch.empty_like(gram)
-        info = torch.empty((), dtype=torch.int32, device=gram.device)
+    factor = None if len(gram) <= EIGH_LIMIT else torch.empty_like(gram)
+    eigen: Callable[[float], Tensor] | None = None
     for lam in lambdas:
-        if solve is None:
-            factor.copy_(gram)
-            factor.diagonal().add_(lam)
-            # the transpose is in LAPACK's order, so nothing is copied
-            torch.linalg.cholesky_ex(factor.mT, upper=True, out=(factor.mT, info))
-            if int(info) == 0:
-                # unlike cholesky_solve, these two do not copy the factor
-                half = torch.linalg.solve_triangular(factor, target, upper=False)
-                yield torch.linalg.solve_triangular(factor.mT, half, upper=True)
-                continue
-            solve = _by_eigh(gram, target, floor)
-        yield solve(lam)
+        solve = None if factor is None or eigen is not None else cholesky(gram, lam, factor)
+        if solve is not None:
+            yield solve(target)
+            continue
+        eigen = eigen or _by_eigh(gram, target, floor)
+        yield eigen(lam)
+
+
+def cholesky(gram: Tensor, lam: float, factor: Tensor) -> Callable[[Tensor], Tensor] | None:
+    """Return the function target -> (gram + lam I)^-1 target, which keeps `factor`; None if it has no factor.
+
+    `factor` (m, m) is overwritten. Only the lower triangle of `gram` is read.
+    """
+    info = torch.empty((), dtype=torch.int32, device=gram.device)
+    factor.copy_(gram)
+    factor.diagonal().add_(lam)
+    # the transpose is in LAPACK's order, so nothing is copied
+    torch.linalg.cholesky_ex(factor.mT, upper=True, out=(factor.mT, info))
+    if int(info) != 0:
+        return None
+
+    def solve(target: Tensor) -> Tensor:
+        # unlike cholesky_solve, these two do not copy the factor
+        half = torch.linalg.solve_triangular(factor, target, upper=False)
+        return torch.linalg.solve_triangular(factor.mT, half, upper=True)
+
+    return solve
 
 
 def _by_eigh(gram: Tensor, target: Tensor, floor: float) -> Callable[[float], Tensor]:
