@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths import metrics
-from ntkrun.maths.ridge.gram import mirrored
+from ntkrun.maths.ridge.cholesky import mirrored
 from ntkrun.maths.ridge.normal import dual_path
 from ntkrun.solvers.problem import Predictor, counted, scores
 from ntkrun.store.features import Train, Valid

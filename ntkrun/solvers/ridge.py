@@ -58,7 +58,7 @@ class Ridge(Solver):
         return super().problems() + checks.choice("Ridge", "sums", self.sums, ("auto", "float32", "float64"))
 
     def bytes(self, rows: int, columns: int, targets: int) -> int:
-        """Return the bytes of the sums, and as much again for a group's sums or for the factor.
+        """Return the bytes of the sums, and as much again for a group's sums, which a factor does not exceed.
 
         In the dual: those of the products, centred and factored, and of the rows that are held.
         """

@@ -5,8 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from ntkrun.maths.ridge import gram
-from ntkrun.maths.ridge.gram import mirrored, row_products
+from ntkrun.maths.ridge import cholesky, gram
+from ntkrun.maths.ridge.gram import row_products
 from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.maths.ridge.rows import RowsOrSums
 
@@ -66,7 +66,7 @@ def test_few_wide_rows_need_no_matrix_of_their_columns():
 @pytest.mark.parametrize("held", [1, 8 * 30 * 25, 1 << 31])
 def test_products_do_not_depend_on_how_often_rows_are_read(monkeypatch, held):
     monkeypatch.setattr(gram, "HELD_BYTES", held)
-    monkeypatch.setattr(gram, "BLOCK", 16)
+    monkeypatch.setattr(cholesky, "BLOCK", 16)
     z, _, _ = some(55, 30)
     starts = []
 
@@ -89,10 +89,3 @@ def test_products_keep_their_digits_beside_a_large_constant():
     centre = torch.eye(20, dtype=torch.float64) - 1 / 20
     plain, shifted = (centre @ row_products(lambda start, x=x: [x], 20)[0] @ centre for x in (z, z + 1e6))
     assert torch.allclose(plain, shifted, atol=1e-7)
-
-
-def test_mirrored_fills_the_upper_triangle(monkeypatch):
-    monkeypatch.setattr(gram, "BLOCK", 4)
-    lower = torch.arange(81.0).reshape(9, 9)
-    want = lower.tril() + lower.tril(-1).T
-    assert torch.equal(mirrored(lower.clone()), want)

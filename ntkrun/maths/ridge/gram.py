@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from ntkrun.maths.ridge.cholesky import mirrored
+
 # Bytes of rows held in float64 while later rows pass by. It is fixed, since the rounding of a product depends
 # on its shape: the memory that happens to be free must not change digits.
 HELD_BYTES = 1 << 31
-BLOCK = 1024
 
 
 def row_products(blocks: Callable[[int], Iterable[Tensor]], n: int) -> tuple[Tensor, Tensor]:
@@ -51,13 +52,3 @@ def row_products(blocks: Callable[[int], Iterable[Tensor]], n: int) -> tuple[Ten
             raise ValueError(f"blocks must yield {n} rows. Got {at} instead.")
         start = stop
     return mirrored(gram), pivot
-
-
-def mirrored(lower: Tensor) -> Tensor:
-    """Copy the lower triangle of a square matrix to its upper one, in place, and return it."""
-    for start in range(0, len(lower), BLOCK):
-        stop = start + BLOCK
-        corner = lower[start:stop, start:stop].tril()
-        lower[start:stop, start:stop] = corner + corner.tril(-1).T
-        lower[start:stop, stop:] = lower[stop:, start:stop].T
-    return lower

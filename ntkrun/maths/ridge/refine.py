@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ntkrun.maths.ridge.cholesky import factor_space, factored
 from ntkrun.maths.ridge.normal import Linear, NormalEquations, absolute
-from ntkrun.maths.ridge.path import cholesky
 
 TOLERANCE = 1e-6
 STEPS = 3
@@ -50,11 +50,11 @@ def refined(sums: NormalEquations, relative: float, batches: Batches) -> Refined
 
     Notes
     -----
-    Memory: 8 m^2 bytes for the factor, which is computed once.
+    Memory: that of the factor, which is computed once.
     """
     n = sums.n
     (lam,) = absolute([relative], float(sums.gram.trace()) / n)
-    solve = cholesky(sums.gram, n * lam, torch.empty_like(sums.gram))
+    solve = factored(sums.gram, n * lam, factor_space(sums.gram))
     if solve is None:
         return None
     w = solve(sums.cross)
