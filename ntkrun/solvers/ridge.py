@@ -13,6 +13,7 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.executors.base import Call, Executor
 from ntkrun.executors.serial import Serial
+from ntkrun.maths.ridge.cholesky import factor_bytes
 from ntkrun.maths.ridge.gram import HELD_BYTES
 from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.maths.ridge.path import EIGH_LIMIT
@@ -46,7 +47,8 @@ class Ridge(Solver):
 
     Notes
     -----
-    Memory: primal 16 columns^2 bytes, dual 24 rows^2 and up to 2 GiB of rows.
+    Memory: primal 16 columns^2 bytes, or 12 with sums in float32; dual 24 rows^2, or 20 from 4,096 rows on,
+    and up to 2 GiB of rows.
     """
 
     name = "ridge"
@@ -57,14 +59,17 @@ class Ridge(Solver):
         """Return one sentence for every parameter that is wrong."""
         return super().problems() + checks.choice("Ridge", "sums", self.sums, ("auto", "float32", "float64"))
 
-    def bytes(self, rows: int, columns: int, targets: int) -> int:
-        """Return the bytes of the sums, and as much again for a group's sums, which a factor does not exceed.
+    def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
+        """Return the bytes of the sums, and of a group's sums or of the factor.
 
         In the dual: those of the products, centred and factored, and of the rows that are held.
         """
         if rows < columns:
-            return 3 * 8 * rows**2 + min(HELD_BYTES, 8 * rows * columns)
-        return 2 * 8 * columns**2
+            return 16 * rows**2 + factor_bytes(rows) + min(HELD_BYTES, 8 * rows * columns)
+        if single(self.sums, columns, dtype):
+            # a batch joined, centred in float64 and in float32
+            return 12 * columns**2 + 16 * ROWS * columns
+        return 16 * columns**2
 
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
         """Return the problem with the sums over the training rows, or with the products of all rows.
@@ -82,7 +87,7 @@ class Equations:
 
     def __init__(self, train: Train, valid: Valid, executor: Executor, precision: str = "auto"):
         self.train, self.valid, self.executor, self.precision = train, valid, executor, precision
-        self.sums = NormalEquations()
+        self.sums, self.rounded = NormalEquations(), False
         self._add(train)
 
     def _add(self, shards: Shards) -> None:
@@ -91,6 +96,7 @@ class Equations:
         done = 0
         for number, sums in self.executor.run(group_sums, tasks):
             early[number] = sums
+            self.rounded |= sums.single
             while done in early:
                 self.sums.merge(early.pop(done))
                 done += 1
@@ -111,7 +117,7 @@ class Equations:
     def refit(self, relative: float) -> Predictor:
         """See Problem. Sums in float32 are refined, or computed again in float64 if that fails."""
         self._add(self.valid)
-        if self.sums.single:
+        if self.rounded:
             found = refined(self.sums, relative, self._targets)
             if found is not None:
                 log.info("regress    sums in float32: objective within %.0e of its minimum", found.gap)
@@ -126,11 +132,18 @@ class Equations:
         return itertools.chain(self.train.targets(), self.valid.targets())
 
 
+def single(precision: str, columns: int, dtype: torch.dtype) -> bool:
+    """Return whether features of these columns and this dtype are summed in float32; see `sums` of Ridge."""
+    return precision == "float32" or (precision == "auto" and columns >= SINGLE and dtype == torch.float32)
+
+
 def group_sums(shards: Shards, precision: str) -> NormalEquations:
-    """Return the sums over some shards, as a task of an executor; `precision` as `sums` of Ridge."""
-    sums = NormalEquations(precision == "float32" or (precision == "auto" and shards.columns >= SINGLE))
-    for z, y in _joined(shards.targets(), ROWS) if sums.single else shards.targets():
-        sums.single &= precision == "float32" or z.dtype == torch.float32
+    """Return the sums over some shards, as a task of an executor."""
+    batches = shards.targets()
+    first = next(batches)
+    sums = NormalEquations(single(precision, shards.columns, first[0].dtype))
+    batches = itertools.chain([first], batches)
+    for z, y in _joined(batches, ROWS) if sums.single else batches:
         sums.add(z, y)
     return sums
 

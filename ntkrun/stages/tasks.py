@@ -15,6 +15,7 @@ from ntkrun.datasets.split import Role, Split
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.maths.ridge.cholesky import factor_bytes
 from ntkrun.solvers.base import Solver
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,9 @@ class FeatureTask(Task):
         # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
         # the shard in both precisions, and file and shard of the next one
-        regress = solver.bytes(self.split.n_train, self.columns, self.split.classes or 1) + 20 * shard
+        regress = (
+            solver.bytes(self.split.n_train, self.columns, self.split.classes or 1, self.dtype) + 20 * shard
+        )
         return max(featurize, regress)
 
     def model_rows(self) -> np.ndarray:
@@ -190,7 +193,7 @@ class KernelTask(Task):
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
         """Return the bytes of the Gram matrix as assembled, centred and factored, in float64."""
-        return 3 * 8 * self.columns**2 + 20 * self.largest(shard_rows)
+        return 16 * self.columns**2 + factor_bytes(self.columns) + 20 * self.largest(shard_rows)
 
     def model_rows(self) -> np.ndarray:
         """Return all training rows."""

@@ -9,16 +9,21 @@ from ntkrun.maths.ridge.normal import NormalEquations
 
 def problem(decay):
     generator = torch.Generator().manual_seed(0)
-    z = torch.randn(3000, 80, generator=generator) * torch.logspace(0, -decay, 80)
+    z = torch.randn(3072, 80, generator=generator) * torch.logspace(0, -decay, 80)
     z = (z @ torch.linalg.qr(torch.randn(80, 80, generator=generator)).Q + 1).to(torch.float32)
     y = (z @ torch.randn(80, 2, generator=generator)).sin().to(torch.float64)
     return z, y
 
 
 def filled(single, z, y):
-    sums = NormalEquations(single)
-    for start in range(0, len(z), 512):
-        sums.add(z[start : start + 512], y[start : start + 512])
+    sums = NormalEquations()
+    for start in range(0, len(z), 1024):
+        group = NormalEquations(single)
+        for at in range(start, start + 1024, 512):
+            group.add(z[at : at + 512], y[at : at + 512])
+        assert group.gram.dtype == (torch.float32 if single else torch.float64)
+        sums.merge(group)
+    assert sums.gram.dtype == torch.float64
     return sums
 
 

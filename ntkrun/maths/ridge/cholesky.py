@@ -23,6 +23,11 @@ def factor_space(gram: Tensor) -> Tensor:
     return torch.empty_like(gram, dtype=torch.float32 if len(gram) >= MIXED_FROM else gram.dtype)
 
 
+def factor_bytes(m: int) -> int:
+    """Return the bytes of that matrix for a `gram` in float64."""
+    return (4 if m >= MIXED_FROM else 8) * m * m
+
+
 def factored(gram: Tensor, lam: float, space: Tensor) -> Solve | None:
     """Return the function target -> (gram + lam I)^-1 target; None if there is no factor in float64.
 

@@ -40,8 +40,8 @@ class NormalEquations:
     Parameters
     ----------
     single : bool
-        Compute the products of a batch in float32, at twice the rate, and add them up in float64. `refined`
-        says whether that was enough. Otherwise everything is float64.
+        Compute products in float32, at twice the rate, and keep their sums in float32. Such sums are merged
+        into others in float64; `refined` says whether that was enough. Otherwise everything is float64.
 
     Attributes
     ----------
@@ -82,7 +82,8 @@ class NormalEquations:
             mean_z, mean_y = weight @ centred[:rows] / total, weight @ y / total
         if self.n == 0:
             m, k = z.shape[1], y.shape[1]
-            self.gram, self.cross = centred.new_zeros(m, m), centred.new_zeros(m, k)
+            dtype = torch.float32 if self.single else torch.float64
+            self.gram, self.cross = z.new_zeros(m, m, dtype=dtype), centred.new_zeros(m, k)
             self.mean_z, self.mean_y = torch.zeros_like(mean_z), torch.zeros_like(mean_y)
             self.square_y = torch.zeros_like(mean_y)
         # moving both means to the common one adds a rank-one term, appended as one more row
@@ -96,15 +97,10 @@ class NormalEquations:
             y = y * root
         centred[rows] = length * step_z
         y = torch.cat([y, length * step_y[None]])
-        # rounded to float32, the centred rows keep more digits than the features had
-        factor = centred.to(torch.float32) if self.single else centred
+        factor = centred.to(self.gram)
         for start in range(0, z.shape[1], BLOCK):
             stop = start + BLOCK
-            corner = self.gram[start:, start:stop]
-            if self.single:
-                corner += factor[:, start:].T @ factor[:, start:stop]
-            else:
-                corner.addmm_(factor[:, start:].T, factor[:, start:stop])
+            self.gram[start:, start:stop].addmm_(factor[:, start:].T, factor[:, start:stop])
         self.cross.addmm_(centred.T, y)
         self.square_y += y.square().sum(0)
         self.n += total
@@ -112,13 +108,12 @@ class NormalEquations:
         self.mean_y += step_y * (total / self.n)
 
     def merge(self, other: NormalEquations) -> None:
-        """Add the rows of `other`, whose sums may then be shared."""
+        """Add the rows of `other`, whose sums may then be shared. These sums are float64 from then on."""
         if self.n == 0:
-            self.__dict__ = other.__dict__
+            self.__dict__ = other.__dict__ | {"gram": other.gram.to(torch.float64), "single": False}
             return
         if other.n == 0:
             return
-        self.single |= other.single
         n = self.n + other.n
         share, weight = other.n / n, self.n * other.n / n
         step_z, step_y = other.mean_z - self.mean_z, other.mean_y - self.mean_y
