@@ -90,7 +90,7 @@ class Model:
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
         record = {
-            "method": {"name": self.method.name, **self.method.parameters()},
+            "method": {"name": self.method.name, **self.method.compact()[0]},
             "preprocess": self.preprocess.name,
             "lambda": self.predictor.lam,
             "views": self.views,

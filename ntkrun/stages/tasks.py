@@ -128,18 +128,18 @@ class FeatureTask(Task):
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
         """See Task."""
-        shard = self.largest(shard_rows)
+        shard, shape = self.largest(shard_rows), self.split.train.x.shape[1:]
+        fit = self.method.fit_bytes(min(self.method.sample_rows, len(self.split.train)), shape)
         # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
         # the shard in both precisions, and file and shard of the next one
-        regress = (
-            solver.bytes(self.split.n_train, self.columns, self.split.classes or 1, self.dtype) + 20 * shard
-        )
-        return max(featurize, regress)
+        rows, targets = self.split.n_train, self.split.classes or 1
+        regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard
+        return max(fit, featurize, regress)
 
     def model_rows(self) -> np.ndarray:
-        """Return the rows that the method was fitted to."""
-        return self.split.raw_sample(self.method.sample_rows)
+        """Return those rows of the sample that give the same fit."""
+        return self.split.raw_sample(self.method.sample_rows)[self.method.compact()[1]]
 
 
 class KernelTask(Task):

@@ -80,6 +80,13 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         """Return the tensors that `fit` took from the inputs; they keep features of two fits apart."""
         return []
 
+    def compact(self) -> tuple[dict[str, Any], Any]:
+        """Return parameters and an index of the sample: fitted to those rows alone, the method is the same.
+
+        A saved model keeps no others.
+        """
+        return self.parameters(), slice(None)
+
     def for_data(self, shape: Sequence[int]) -> Method:
         """Return the method for rows of shape `shape` from a data set; images are channels-last.
 
