@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths import metrics
-from ntkrun.maths.ridge.cholesky import mirrored
-from ntkrun.maths.ridge.normal import dual_path
+from ntkrun.maths.ridge.cholesky import gram_dtype, mirrored
+from ntkrun.maths.ridge.dual import dual_path
 from ntkrun.solvers.problem import Predictor, counted, scores
 from ntkrun.store.features import Train, Valid
 
@@ -27,8 +27,10 @@ class KernelProblem:
         self.valid = valid
         self.fitted = len(train)
         n, labels, at = self.fitted + len(valid), list[Tensor](), 0
-        lower = torch.empty(n, n, dtype=torch.float64, device=train.device)
+        lower = torch.empty(0)
         for values, y in itertools.chain(train.batches(), valid.batches()):
+            if not at:
+                lower = values.new_empty(n, n, dtype=gram_dtype(n, values.dtype))
             lower[at : at + len(values)] = values
             labels.append(y)
             at += len(values)

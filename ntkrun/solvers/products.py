@@ -59,7 +59,7 @@ class Products(KernelProblem):
     def refit(self, relative: float) -> Linear:
         """See Problem. The weights of the columns are summed in one more pass over the features."""
         dual = super().refit(relative)
-        weight = self.gram.new_zeros(len(self.pivot), dual.weight.shape[1])
+        weight = dual.weight.new_zeros(len(self.pivot), dual.weight.shape[1])
         for at, z, _ in self._from(0):
             weight.addmm_((z.to(weight) - self.pivot).T, dual.weight[at : at + len(z)])
         return Linear(weight, dual.bias - self.pivot @ weight, dual.lam)

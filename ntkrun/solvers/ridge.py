@@ -13,7 +13,7 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.executors.base import Call, Executor
 from ntkrun.executors.serial import Serial
-from ntkrun.maths.ridge.cholesky import factor_bytes
+from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.maths.ridge.gram import HELD_BYTES
 from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.maths.ridge.path import EIGH_LIMIT
@@ -47,7 +47,7 @@ class Ridge(Solver):
 
     Notes
     -----
-    Memory: primal 16 columns^2 bytes, or 12 with sums in float32; dual 24 rows^2, or 20 from 4,096 rows on,
+    Memory: primal 16 columns^2 bytes, or 12 with sums in float32; dual 24 rows^2, or 8 from 4,096 rows on,
     and up to 2 GiB of rows.
     """
 
@@ -65,7 +65,7 @@ class Ridge(Solver):
         In the dual: those of the products, centred and factored, and of the rows that are held.
         """
         if rows < columns:
-            return 16 * rows**2 + factor_bytes(rows) + min(HELD_BYTES, 8 * rows * columns)
+            return dual_bytes(rows, dtype) + min(HELD_BYTES, 8 * rows * columns)
         if single(self.sums, columns, dtype):
             # a batch joined, centred in float64 and in float32
             return 12 * columns**2 + 16 * ROWS * columns

@@ -15,7 +15,7 @@ from ntkrun.datasets.split import Role, Split
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.kernel import KernelMethod
-from ntkrun.maths.ridge.cholesky import factor_bytes
+from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.solvers.base import Solver
 
 log = logging.getLogger(__name__)
@@ -192,8 +192,8 @@ class KernelTask(Task):
         return self.split.n_train
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
-        """Return the bytes of the Gram matrix as assembled, centred and factored, in float64."""
-        return 16 * self.columns**2 + factor_bytes(self.columns) + 20 * self.largest(shard_rows)
+        """Return the bytes of the Gram matrix as assembled, centred and factored."""
+        return dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)
 
     def model_rows(self) -> np.ndarray:
         """Return all training rows."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ntkrun.maths.ridge import cholesky
+from ntkrun.maths.ridge import cholesky, dual, gram
 from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.maths.ridge.path import solve_path
 
@@ -62,3 +62,31 @@ def test_mirrored_fills_the_upper_triangle(monkeypatch, n):
     monkeypatch.setattr(cholesky, "BLOCK", 4)
     lower = torch.arange(float(n * n)).reshape(n, n)
     assert torch.equal(cholesky.mirrored(lower.clone()), lower.tril() + lower.tril(-1).T)
+
+
+def test_a_kernel_in_single_precision_gives_the_fit_of_double(monkeypatch):
+    monkeypatch.setattr(dual, "BLOCK", 64)
+    generator = torch.Generator().manual_seed(2)
+    z = torch.randn(300, 400, generator=generator) * torch.logspace(0, -2, 400) + 0.1
+    gram, y = (z @ z.T).float(), torch.randn(300, 2, generator=generator)
+    for relative in (1e-5, 1e-3):
+        (single,), (double,) = (list(dual.dual_path(k, y, [relative])) for k in (gram, gram.double()))
+        assert single.lam == pytest.approx(double.lam, rel=1e-9)
+        assert torch.allclose(single.predict(gram), double.predict(gram), atol=1e-6)
+
+
+@pytest.mark.parametrize("columns", [7, 1000])
+def test_products_in_single_precision_are_added_in_double(monkeypatch, columns):
+    monkeypatch.setattr(cholesky, "MIXED_FROM", 20)
+    monkeypatch.setattr(gram, "COLUMNS", columns)
+    z = torch.randn(30, 500, generator=torch.Generator().manual_seed(3)) + 100
+    out, pivot = gram.row_products(lambda start: z[start:].split(10), 30)
+    assert out.dtype == torch.float32
+    want = (z.double() - pivot) @ (z.double() - pivot).T
+    assert float((out - want).norm() / want.norm()) < 1e-6
+
+
+def test_a_kernel_whose_rounding_exceeds_lambda_gives_numbers():
+    z = torch.randn(200, 5, generator=torch.Generator().manual_seed(4)) + 100
+    (fit,) = dual.dual_path(z @ z.T, z[:, :1], [1e-10])
+    assert torch.isfinite(fit.predict(z @ z.T)).all()

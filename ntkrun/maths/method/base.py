@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
-from ntkrun.maths.ridge.normal import KernelPredictor, Linear
+from ntkrun.maths.ridge.dual import KernelPredictor
+from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.rng import resolved, seed_problems
 
 # Working set of one batch: large enough for full matrix products, small enough for the last-level cache.

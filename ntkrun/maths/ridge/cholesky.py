@@ -23,17 +23,22 @@ def factor_space(gram: Tensor) -> Tensor:
     return torch.empty_like(gram, dtype=torch.float32 if len(gram) >= MIXED_FROM else gram.dtype)
 
 
-def factor_bytes(m: int) -> int:
-    """Return the bytes of that matrix for a `gram` in float64."""
-    return (4 if m >= MIXED_FROM else 8) * m * m
+def gram_dtype(n: int, dtype: torch.dtype) -> torch.dtype:
+    """Return the precision in which the kernel (n, n) of values in `dtype` is kept: no more than is known."""
+    return torch.float32 if n >= MIXED_FROM and dtype == torch.float32 else torch.float64
+
+
+def dual_bytes(n: int, dtype: torch.dtype) -> int:
+    """Return the bytes of such a kernel, of its centred copy and of its factor."""
+    if gram_dtype(n, dtype) == torch.float32:
+        return 8 * n * n
+    return (16 + (4 if n >= MIXED_FROM else 8)) * n * n
 
 
 def factored(gram: Tensor, lam: float, space: Tensor) -> Solve | None:
     """Return the function target -> (gram + lam I)^-1 target; None if there is no factor in float64.
 
-    If `space` is float32, the factor preconditions conjugate gradients with `gram` in float64. If rounding to
-    float32 leaves no factor at `lam`, it takes the next power of ten times `lam` that has one, at the cost of
-    more steps.
+    A factor in float32 is used as in `preconditioned`.
 
     Parameters
     ----------
@@ -42,23 +47,44 @@ def factored(gram: Tensor, lam: float, space: Tensor) -> Solve | None:
     lam : float, > 0
     space : Tensor (m, m)
         From `factor_space`. It holds the factor for as long as the function is used.
+    """
+    if space.dtype == gram.dtype:
+        space.copy_(gram)
+        return _plain(space, lam)
+    mirrored(gram)
+    return preconditioned(lambda p: gram @ p, lambda: space.copy_(gram), lam, space)
+
+
+def preconditioned(product: Solve, fill: Callable[[], object], lam: float, space: Tensor) -> Solve:
+    """Return the function target -> (G + lam I)^-1 target for a matrix G given by its products.
+
+    Conjugate gradients in float64, with a Cholesky factor in float32 as preconditioner. If rounding to
+    float32 leaves no factor at `lam`, the next power of ten times `lam` that has one is taken, at the cost of
+    more steps.
+
+    Parameters
+    ----------
+    product : callable
+        p (m, k) -> G p, float64.
+    fill : callable
+        Writes G to the lower triangle of `space`.
+    lam : float, > 0
+    space : Tensor (m, m), float32
 
     Notes
     -----
-    Cost: m^3 / 3 multiply-adds, and 2 m^2 per column of a target, each step in float32.
+    Cost: m^3 / 3 multiply-adds in float32, and a product and m^2 multiply-adds per step and target.
     """
-    if space.dtype == gram.dtype:
-        return _plain(gram, lam, space)
-    mirrored(gram)
     shift, plain = lam, None
     while plain is None:
-        plain, shift = _plain(gram, shift, space), 10 * shift
-    return partial(_corrected, gram, lam, plain)
+        fill()
+        plain, shift = _plain(space, shift), 10 * shift
+    return partial(_corrected, product, lam, plain)
 
 
-def _plain(gram: Tensor, lam: float, space: Tensor) -> Solve | None:
-    info = torch.empty((), dtype=torch.int32, device=gram.device)
-    space.copy_(gram)
+def _plain(space: Tensor, lam: float) -> Solve | None:
+    """Factor the matrix in `space`, plus lam I, in place."""
+    info = torch.empty((), dtype=torch.int32, device=space.device)
     space.diagonal().add_(lam)
     # the transpose is in LAPACK's order, so nothing is copied
     torch.linalg.cholesky_ex(space.mT, upper=True, out=(space.mT, info))
@@ -73,8 +99,8 @@ def _plain(gram: Tensor, lam: float, space: Tensor) -> Solve | None:
     return solve
 
 
-def _corrected(gram: Tensor, lam: float, plain: Solve, target: Tensor) -> Tensor:
-    """Return (gram + lam I)^-1 target by conjugate gradients with `plain` as preconditioner.
+def _corrected(product: Solve, lam: float, plain: Solve, target: Tensor) -> Tensor:
+    """Return (G + lam I)^-1 target by conjugate gradients with `plain` as preconditioner.
 
     Each column has its own step lengths. After STEPS steps the solution is returned as it is.
     """
@@ -93,12 +119,14 @@ def _corrected(gram: Tensor, lam: float, plain: Solve, target: Tensor) -> Tensor
     p, rho = z, inner(r, z)
     aim = TOLERANCE * rho
     for _ in range(STEPS):
-        image = gram @ p + lam * p
-        step = rho / inner(p, image).clamp(min=tiny)
+        image = product(p) + lam * p
+        curvature = inner(p, image)
+        # rounding of G can leave a direction in which it is negative: a target stops there
+        step = torch.where(curvature > 0, rho / curvature.clamp(min=tiny), 0.0)
         w, r = w + step * p, r - step * image
         z = precondition(r)
         before, rho = rho, inner(r, z)
-        if bool((rho <= aim).all()):
+        if bool(((rho <= aim) | (step == 0)).all()):
             break
         p = z + rho / before.clamp(min=tiny) * p
     return w

@@ -162,47 +162,6 @@ class NormalEquations:
             yield Linear(w, self.mean_y - self.mean_z @ w, lam)
 
 
-@dataclass
-class KernelPredictor:
-    """A fitted kernel predictor sum_i K(x, x_i) a_i + b: a (n, k), b (k,), float64."""
-
-    weight: Tensor
-    bias: Tensor
-    lam: float
-
-    def predict(self, gram: Tensor) -> Tensor:
-        """Return predictions (r, k) for kernel rows (r, n) with the training set."""
-        return gram.to(self.weight) @ self.weight + self.bias
-
-
-def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[KernelPredictor]:
-    """Yield kernel ridge regression with an intercept for every relative lambda.
-
-    The same problem as NormalEquations, in the same units, for the kernel of the features: with
-    H = I - 1 1^T / n,  a = (H K H / n + lambda I)^-1 H y / n.
-
-    Parameters
-    ----------
-    gram : Tensor (n, n)
-    y : Tensor (n, k)
-    relative : list of float
-
-    Notes
-    -----
-    Memory: 16 n^2 bytes beside `gram`.
-    """
-    n = len(gram)
-    k = gram.to(torch.float64)
-    y = y.to(k)
-    row = k.mean(1)
-    centred = (k - row[:, None]).sub_(row[None]).add_(row.mean())
-    lambdas = absolute(relative, float(centred.trace()) / n)
-    mean_y = y.mean(0)
-    for a, lam in zip(solve_path(centred.div_(n), (y - mean_y) / n, lambdas), lambdas, strict=True):
-        a = a - a.mean(0)  # H a: the weights then include the centring of new rows
-        yield KernelPredictor(a, mean_y - row @ a, lam)
-
-
 def absolute(relative: list[float], trace: float) -> list[float]:
     """Return absolute ridge parameters; constant features (trace 0) keep the relative ones, which are > 0."""
     return [r * trace if trace > 0 else r for r in relative]
