@@ -17,7 +17,8 @@ from torch import Tensor
 
 from ntkrun.maths.eigen import eigh
 
-# eigenvalues of K_zz below this share of the largest count as zero: float32 features carry no more
+# eigenvalues of K_zz below this share of the largest count as zero: float32 features carry no more; `pivots`
+# ends at this share of the trace, and `cholesky` adds it to the diagonal
 FLOOR = 1e-6
 # landmarks proposed at a time, and candidates treated at a time
 BLOCK, ROWS = 256, 1024
