@@ -38,5 +38,6 @@ def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor) -> Pla
     # the program, the data set, a batch, a shard and its file
     worker = PROCESS_BYTES + data + task.batch_bytes() + 8 * task.largest(shard_rows)
     out = Plan(task.bytes(shard_rows, solver), worker)
+    Plan(task.fit_bytes(), 0).check(0)
     out.check(executor.workers_here)
     return out

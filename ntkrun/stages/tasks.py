@@ -66,7 +66,11 @@ class Task(ABC):
 
     @abstractmethod
     def bytes(self, shard_rows: int, solver: Solver) -> int:
-        """Return the bytes that this process needs beyond what is loaded: batch, shard, solver."""
+        """Return the bytes needed beyond what is loaded, after the fit: batch, shard, solver."""
+
+    def fit_bytes(self) -> int:
+        """Return the bytes that the fit needs and frees, beyond what is loaded."""
+        return 0
 
     @abstractmethod
     def model_rows(self) -> np.ndarray:
@@ -108,6 +112,11 @@ class FeatureTask(Task):
             self.fit_seconds = time.perf_counter() - start
             log.info("fit        to %d training rows in %.1f s", len(sample), self.fit_seconds)
 
+    def fit_bytes(self) -> int:
+        """See Task."""
+        rows = min(self.method.sample_rows, len(self.split.train))
+        return self.method.fit_bytes(rows, self.split.train.x.shape[1:])
+
     def warm_up(self) -> None:
         """Compute one row."""
         self.compute(Piece("", Role.TRAIN, 0, 1))
@@ -128,14 +137,13 @@ class FeatureTask(Task):
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
         """See Task."""
-        shard, shape = self.largest(shard_rows), self.split.train.x.shape[1:]
-        fit = self.method.fit_bytes(min(self.method.sample_rows, len(self.split.train)), shape)
+        shard = self.largest(shard_rows)
         # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
         # the shard in both precisions, and file and shard of the next one
         rows, targets = self.split.n_train, self.split.classes or 1
         regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard
-        return max(fit, featurize, regress)
+        return max(featurize, regress)
 
     def model_rows(self) -> np.ndarray:
         """Return those rows of the sample that give the same fit."""

@@ -27,6 +27,8 @@ CONFIGS = {
     "grad_rf 8192": ["method=grad_rf", "feature_dim=8192"],
     "rff 12288": ["method=rff", "feature_dim=12288"],
     "ntk_sketch 4096": ["method=ntk_sketch", "feature_dim=4096"],
+    "ntk_nystrom 1024": ["method=ntk_nystrom", "feature_dim=1024"],
+    "ntk_nystrom 4096": ["method=ntk_nystrom", "feature_dim=4096", "dataset.n_train=8000"],
     "rff 16384, ridge_cg": ["method=rff", "feature_dim=16384", "solver=ridge_cg"],
     "rff 16384, ridge_cg of six lambdas": ["method=rff", "feature_dim=16384", "solver=ridge_cg", SIX],
     "exact 4000": ["method=exact_ntk", "dataset.n_train=4000"],

@@ -1,6 +1,7 @@
 """Test ntk_nystrom: its formula, its landmarks, and rows that leave nothing to choose."""
 
 from collections import Counter
+from contextlib import nullcontext
 from itertools import permutations
 
 import numpy as np
@@ -10,11 +11,14 @@ import torch
 
 from ntkrun import machine
 from ntkrun.datasets.digits import Digits
-from ntkrun.errors import ConfigError
+from ntkrun.errors import ConfigError, MachineError
+from ntkrun.executors.serial import Serial
 from ntkrun.maths.method.ntk_nystrom import NTKNystrom
 from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
 from ntkrun.maths.method.rff import RandomFourierFeatures
 from ntkrun.maths.network.nystrom import landmarks
+from ntkrun.solvers.ridge import Ridge
+from ntkrun.stages import memory
 from ntkrun.stages.tasks import task_of
 
 RNG = np.random.default_rng(23)
@@ -202,14 +206,13 @@ def test_bandwidth_is_that_of_rff():
     assert make(8, depth=2).reference().depth == 2
 
 
-def test_the_plan_counts_the_fit():
-    class Free:
-        def bytes(self, columns, targets):
-            return 0
-
+def test_the_plan_counts_the_fit(monkeypatch):
     task = task_of(Digits().load(), NTKNystrom(1000))
-    assert task.bytes(1, Free()) == task.method.fit_bytes(len(task.split.train), (8, 8, 1))
-    assert task.bytes(1, Free()) > 8 * 1000**2
+    for free, fits in ((task.fit_bytes() - 1, False), (task.fit_bytes(), True)):
+        monkeypatch.setattr(machine, "available_memory", lambda free=free: free)
+        assert task.bytes(64, Ridge()) < free
+        with nullcontext() if fits else pytest.raises(MachineError, match="The run needs about"):
+            memory.plan(task, 64, Ridge(), Serial())
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,7 +43,8 @@ class NTKNystrom(RowMethod, FeatureMethod):
         Bandwidth of "rbf"; None takes the median distance between 512 rows of the sample.
     sampling : {"pivoted", "uniform"}
         "pivoted" draws landmarks by randomly pivoted Cholesky (Epperly, Tropp and Webber 2024): each with
-        probability proportional to what the others leave unexplained. "uniform" is faster.
+        probability proportional to what the others leave unexplained. "uniform" is faster; its kernel error
+        is larger, but not always that of predictions.
     candidates : int
         Training rows that landmarks are chosen from, at least n_components.
     random_state : int, None or RandomState
@@ -101,10 +103,11 @@ class NTKNystrom(RowMethod, FeatureMethod):
         return self.parameters() | {"bandwidth": bandwidth}, self._chosen
 
     def fit_bytes(self, rows: int, shape: Sequence[int]) -> int:
-        """Return the bytes of the sample, and of the factor of `pivots` or, later, L."""
-        r = min(rows, self.drawn)
+        """Return the bytes of the sample, and of the factor of `pivots` or, after it, landmarks and L."""
+        r, d = min(rows, self.drawn), int(np.prod(shape))
         factor = 4 * rows * r if self.sampling == "pivoted" and rows > r else 0
-        return super().fit_bytes(rows, shape) + max(factor, 20 * r * r) + 48 * min(ROWS, r) * r
+        between = 8 * r * r + max(12 * r * r, 48 * min(ROWS, r) * r)
+        return super().fit_bytes(rows, shape) + max(factor, 32 * r * d, 8 * r * d + between)
 
     def _draw(self, X: Any) -> None:
         some = X[spread(X.shape[0], MEDIAN_ROWS)]
