@@ -11,6 +11,7 @@ CHOSEN = [
     ("cntk_nystrom", {"sample_images": 128, "candidates": 2560}),
     ("cntk_nystrom", {"layers": MYRTLE5, "sample_images": 128, "candidates": 2560}),
     ("ntk_sketch", {}),
+    ("ntk_nystrom", {"sampling": "uniform"}),
     ("ntk_random_features", {}),
     ("grad_rf", {}),
     ("rff", {}),

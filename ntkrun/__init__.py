@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.exact_cntk import ExactCNTK
     from ntkrun.maths.method.exact_ntk import ExactNTK
     from ntkrun.maths.method.grad_rf import GradientFeatures
+    from ntkrun.maths.method.ntk_nystrom import NTKNystrom
     from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
     from ntkrun.maths.method.ntk_sketch import NTKSketch
     from ntkrun.maths.method.random_patches import RandomPatches
@@ -30,6 +31,7 @@ __all__ = [
     "ExactCNTK",
     "ExactNTK",
     "GradientFeatures",
+    "NTKNystrom",
     "NTKRandomFeatures",
     "NTKRidgeClassifier",
     "NTKRidgeRegressor",
@@ -42,6 +44,7 @@ _HOME = {
     "ExactCNTK": "method.exact_cntk",
     "ExactNTK": "method.exact_ntk",
     "GradientFeatures": "method.grad_rf",
+    "NTKNystrom": "method.ntk_nystrom",
     "NTKRandomFeatures": "method.ntk_random_features",
     "NTKRidgeClassifier": "estimators.ridge",
     "NTKRidgeRegressor": "estimators.ridge",

@@ -22,7 +22,8 @@ from ntkrun.maths import metrics
 from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
 from ntkrun.maths.method.images import ImageMethod
-from ntkrun.maths.ridge.normal import KernelPredictor, Linear
+from ntkrun.maths.ridge.dual import KernelPredictor
+from ntkrun.maths.ridge.normal import Linear
 from ntkrun.store.atomic import write_atomic, write_json
 
 ARRAYS, RECORD = "model.npz", "model.json"
@@ -90,7 +91,7 @@ class Model:
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
         record = {
-            "method": {"name": self.method.name, **self.method.parameters()},
+            "method": {"name": self.method.name, **self.method.compact()[0]},
             "preprocess": self.preprocess.name,
             "lambda": self.predictor.lam,
             "views": self.views,

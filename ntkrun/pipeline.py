@@ -103,8 +103,8 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
         exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
         if exact is not None:
             result |= _compared(exact, scores, result["time/total_s"])
-            error = baseline.kernel_error(features.valid, split, reference, exact)
-            result |= {} if error is None else {"kernel/error": error}
+            lam = fit.predictor.lam
+            result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
     result["kind"] = task.kind
     result["time/wall_s"] = time.perf_counter() - start
     lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}

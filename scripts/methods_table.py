@@ -32,6 +32,8 @@ SOLVER = Ridge(lambda_min=1e-7, lambda_max=1e-1, lambda_count=7)
 SHARED: list[tuple[str, dict[str, Any]]] = [
     ("ntk_random_features", {"depth": 2}),
     ("ntk_random_features", {"depth": 2, "sampling": "leverage_exact"}),
+    ("ntk_nystrom", {"depth": 2}),
+    ("ntk_nystrom", {"depth": 2, "sampling": "uniform"}),
     ("ntk_sketch", {"depth": 2}),
     ("ntk_sketch", {"depth": 2, "variant": "one_shot", "degree": 6}),
     ("grad_rf", {"depth": 2}),

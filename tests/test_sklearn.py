@@ -22,6 +22,7 @@ from ntkrun import (
     ExactCNTK,
     ExactNTK,
     GradientFeatures,
+    NTKNystrom,
     NTKRandomFeatures,
     NTKRidgeClassifier,
     NTKRidgeRegressor,
@@ -38,6 +39,7 @@ ESTIMATORS = [
     ExactCNTK(),
     ExactNTK(),
     NTKSketch(64),
+    NTKNystrom(64),
     NTKRandomFeatures(64),
     GradientFeatures(256),
     RandomFourierFeatures(64),
@@ -86,7 +88,14 @@ def test_sparse_rows_give_what_dense_ones_do():
     rng = np.random.default_rng(0)
     x = sp.random(200, 600, 0.03, format="coo", random_state=0)
     y = np.asarray(x.tocsr()[:, :100].sum(1)).ravel()
-    for method in (NTKSketch(64), NTKRandomFeatures(64), RandomFourierFeatures(64), Raw(), ExactNTK()):
+    for method in (
+        NTKSketch(64),
+        NTKNystrom(64),
+        NTKRandomFeatures(64),
+        RandomFourierFeatures(64),
+        Raw(),
+        ExactNTK(),
+    ):
         dense, sparse = clone(method).fit(x.toarray()), clone(method).fit(x)
         assert np.array_equal(dense.transform(x.toarray()), sparse.transform(x.tocsc()))
         assert get_tags(method).input_tags.sparse

@@ -29,6 +29,7 @@ NUMBERS = (
     "memory/peak_rss_mb",
     "speedup",
     "kernel/error",
+    "kernel/spectral_error",
 )
 
 

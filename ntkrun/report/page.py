@@ -14,6 +14,11 @@ from ntkrun.report.collect import Line, Sheet, sheets
 from ntkrun.store.atomic import write_atomic
 from ntkrun.store.runs import Run
 
+EXTRA = {
+    "speedup": "over exact",
+    "kernel/error": "kernel error",
+    "kernel/spectral_error": "spectral error",
+}
 TEMPLATE = Path(__file__).parent / "report.html.j2"
 
 
@@ -49,20 +54,24 @@ def _part(sheet: Sheet) -> dict[str, Any]:
         for _, caption, figure in figures(sheet)
     ]
     first = sheet.lines[0].runs[0].result
-    columns = [key for key in ("speedup", "kernel/error") if any(key in line.numbers for line in sheet.lines)]
+    columns = [key for key in EXTRA if any(key in line.numbers for line in sheet.lines)]
     return {
         "dataset": sheet.dataset,
         "metric": sheet.metric,
         "about": f"{first['n_train']:,} training rows, {first['n_test']:,} test rows",
         "keys": [key.removeprefix("method.") for key in sheet.keys],
-        "extra": [{"speedup": "over exact", "kernel/error": "kernel error"}[key] for key in columns],
+        "extra": [EXTRA[key] for key in columns],
         "rows": [_row(line, sheet, columns) for line in sheet.lines],
         "pictures": pictures,
     }
 
 
 def _row(line: Line, sheet: Sheet, columns: list[str]) -> dict[str, Any]:
-    show = {"speedup": _speedup, "kernel/error": lambda s: f"{s.numbers['kernel/error']:.3g}"}
+    def show(key: str) -> str:
+        if key not in line.numbers:
+            return "-"
+        return _speedup(line) if key == "speedup" else f"{line.numbers[key]:.3g}"
+
     return {
         "best": line is sheet.best,
         "varied": [str(line.varied.get(key, "-")) for key in sheet.keys],
@@ -70,7 +79,7 @@ def _row(line: Line, sheet: Sheet, columns: list[str]) -> dict[str, Any]:
         "seeds": len(line.runs),
         "times": line.shown_times,
         "memory": f"{line.numbers['memory/peak_rss_mb']:,.0f}",
-        "extra": [show[key](line) if key in line.numbers else "-" for key in columns],
+        "extra": [show(key) for key in columns],
     }
 
 

@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
+
 from ntkrun.executors.base import Executor
 from ntkrun.maths.ridge.path import grid, grid_problems
 from ntkrun.solvers.kernel import KernelProblem
@@ -40,8 +42,8 @@ class Solver(ABC):
         return grid(self.lambda_min, self.lambda_max, self.lambda_count)
 
     @abstractmethod
-    def bytes(self, columns: int, targets: int) -> int:
-        """Return the bytes that `primal` needs for rows of `columns` features and `targets` targets."""
+    def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
+        """Return the bytes that `primal` needs for features (rows, columns) of `dtype` and targets."""
 
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 
 from ntkrun.maths import metrics
-from ntkrun.maths.ridge.normal import dual_path
+from ntkrun.maths.ridge.cholesky import gram_dtype, mirrored
+from ntkrun.maths.ridge.dual import dual_path
 from ntkrun.solvers.problem import Predictor, counted, scores
 from ntkrun.store.features import Train, Valid
 
@@ -15,15 +18,23 @@ from ntkrun.store.features import Train, Valid
 class KernelProblem:
     """Dual problem; shards hold rows of the Gram matrix of all training rows, up to its diagonal."""
 
-    coarse_first = False  # the kernel values cost more than any solve
+    @property
+    def coarse_first(self) -> bool:
+        """See Problem. The kernel values cost more than any solve."""
+        return False
 
     def __init__(self, train: Train, valid: Valid):
         self.valid = valid
-        rows, labels = zip(*train.batches(), *valid.batches(), strict=True)
-        lower = torch.cat(rows).to(torch.float64)
-        self.gram = lower + lower.tril(-1).T
-        self.y = torch.cat(labels)
         self.fitted = len(train)
+        n, labels, at = self.fitted + len(valid), list[Tensor](), 0
+        lower = torch.empty(0)
+        for values, y in itertools.chain(train.batches(), valid.batches()):
+            if not at:
+                lower = values.new_empty(n, n, dtype=gram_dtype(n, values.dtype))
+            lower[at : at + len(values)] = values
+            labels.append(y)
+            at += len(values)
+        self.gram, self.y = mirrored(lower), torch.cat(labels)
 
     def path(self, relative: list[float]) -> Iterator[Predictor]:
         """See Problem."""

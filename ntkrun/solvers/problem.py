@@ -8,7 +8,8 @@ from typing import Protocol
 from torch import Tensor
 
 from ntkrun.maths import metrics
-from ntkrun.maths.ridge.normal import KernelPredictor, Linear
+from ntkrun.maths.ridge.dual import KernelPredictor
+from ntkrun.maths.ridge.normal import Linear
 from ntkrun.progress import progress
 from ntkrun.store.features import Valid
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from ntkrun import checks
@@ -53,7 +54,7 @@ class RidgeCG(Solver):
         out += checks.real("RidgeCG", "tolerance", self.tolerance, 0, 1)
         return out + checks.integer("RidgeCG", "max_passes", self.max_passes, 1)
 
-    def bytes(self, columns: int, targets: int) -> int:
+    def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
         """Return the bytes to make the preconditioner, and of the vectors per lambda and target."""
         return 8 * columns * (3 * min(self.rank, columns) + 7 * targets * self.lambda_count)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from ntkrun.datasets.split import Role, Split
 from ntkrun.executors.serial import Serial
 from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.kernel import KernelMethod
-from ntkrun.maths.metrics import frobenius_error
+from ntkrun.maths.metrics import frobenius_error, spectral_error
 from ntkrun.maths.ridge.path import solve_path
 from ntkrun.progress import human
 from ntkrun.solvers.base import Solver
@@ -71,16 +72,21 @@ def run(
     return Exact(seconds, "measured", scores.value, rate)
 
 
-def kernel_error(valid: Valid, split: Split, reference: KernelMethod, exact: Exact) -> float | None:
-    """Return the relative Frobenius error of the features' kernel on held-out training rows.
+def kernel_errors(
+    valid: Valid, split: Split, reference: KernelMethod, exact: Exact, lam: float
+) -> dict[str, float]:
+    """Return the errors of the features' kernel on held-out training rows, by their names in the result.
 
-    It takes ERROR_ROWS rows, or as many as the exact kernel does in ERROR_SECONDS; None if these are fewer
+    "kernel/error" is the relative Frobenius error. "kernel/spectral_error" is the smallest eps of theorem 3
+    of Zandieh et al. 2021 at the run's absolute lambda `lam`, which r rows meet as r lam.
+
+    It takes ERROR_ROWS rows, or as many as the exact kernel does in ERROR_SECONDS; nothing if these are fewer
     than four.
     """
     affordable = int((2 * exact.entries_per_s * ERROR_SECONDS) ** 0.5)
     rows = min(ERROR_ROWS, affordable, len(split.valid))
     if rows < 4:
-        return None
+        return {}
     taken: list[torch.Tensor] = []
     for batch, _ in valid.batches():
         taken.append(batch)
@@ -88,7 +94,12 @@ def kernel_error(valid: Valid, split: Split, reference: KernelMethod, exact: Exa
             break
     z = torch.cat(taken)[:rows].to("cpu", torch.float64)
     x = split.batch(Role.VALID, 0, rows, torch.float64)
-    return frobenius_error(z @ z.T, reference.kernel(x).to("cpu", torch.float64))
+    truth = reference.kernel(x).to("cpu", torch.float64)
+    out = {"kernel/error": frobenius_error(z @ z.T, truth)}
+    # a lambda below the rounding errors of equal rows leaves no positive definite matrix to compare with
+    with contextlib.suppress(torch.linalg.LinAlgError):
+        out["kernel/spectral_error"] = spectral_error(z @ z.T, truth, rows * lam)
+    return out
 
 
 def entries_per_second(split: Split, reference: KernelMethod) -> float:

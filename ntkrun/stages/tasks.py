@@ -15,6 +15,7 @@ from ntkrun.datasets.split import Role, Split
 from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.kernel import KernelMethod
+from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.solvers.base import Solver
 
 log = logging.getLogger(__name__)
@@ -127,16 +128,18 @@ class FeatureTask(Task):
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
         """See Task."""
-        shard = self.largest(shard_rows)
+        shard, shape = self.largest(shard_rows), self.split.train.x.shape[1:]
+        fit = self.method.fit_bytes(min(self.method.sample_rows, len(self.split.train)), shape)
         # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
         # the shard in both precisions, and file and shard of the next one
-        regress = solver.bytes(self.columns, self.split.classes or 1) + 20 * shard
-        return max(featurize, regress)
+        rows, targets = self.split.n_train, self.split.classes or 1
+        regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard
+        return max(fit, featurize, regress)
 
     def model_rows(self) -> np.ndarray:
-        """Return the rows that the method was fitted to."""
-        return self.split.raw_sample(self.method.sample_rows)
+        """Return those rows of the sample that give the same fit."""
+        return self.split.raw_sample(self.method.sample_rows)[self.method.compact()[1]]
 
 
 class KernelTask(Task):
@@ -189,8 +192,8 @@ class KernelTask(Task):
         return self.split.n_train
 
     def bytes(self, shard_rows: int, solver: Solver) -> int:
-        """Return the bytes of the Gram matrix as assembled, centred, shifted and factored, in float64."""
-        return 5 * 8 * self.columns**2
+        """Return the bytes of the Gram matrix as assembled, centred and factored."""
+        return dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)
 
     def model_rows(self) -> np.ndarray:
         """Return all training rows."""

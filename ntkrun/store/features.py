@@ -43,7 +43,12 @@ class Shards:
     classes: int | None
 
     def __len__(self) -> int:
-        return sum(receipt.rows for receipt in self._receipts())
+        return sum(self.sizes)
+
+    @property
+    def sizes(self) -> list[int]:
+        """Rows of each shard."""
+        return [receipt.rows for receipt in self._receipts()]
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (features, labels) per shard, each checked before use.

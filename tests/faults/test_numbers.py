@@ -8,7 +8,8 @@ from ntkrun.datasets.cifar10 import Cifar10
 from ntkrun.datasets.split import make_split
 from ntkrun.executors.serial import Serial
 from ntkrun.maths.method import METHODS
-from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.maths.ridge.dual import dual_path
+from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import featurize, regress, score
 from tests.faults.plan import record

@@ -212,3 +212,21 @@ def test_columns_beyond_the_product_are_zero():
     z = CNTKNystrom(4096, dim=8, landmarks=8).fit(x).transform(x)
     assert z.shape == (4, 4096)
     assert (z[:, 64:] == 0).all()
+
+
+def test_a_wider_head_gives_columns_beyond_the_product_of_narrow_layers():
+    x = RNG.normal(size=(24, 6, 6, 2))
+    sizes = {"depth": 2, "dim": 12, "landmarks": 24, "layout": "channels_last", "dtype": "float64"}
+    exact = CNTKNystrom(16, **sizes).fit(x).kernel(x)
+    found = {}
+    for head in (None, 12, 18):
+        z = CNTKNystrom(18**2, head_dim=head, **sizes).fit(x).transform(x)
+        found[head] = np.linalg.norm(z @ z.T - exact) / np.linalg.norm(exact), int((z != 0).any(0).sum())
+    assert found[None] == found[12]
+    assert (found[12][1], found[18][1]) == (144, 324)
+    assert found[18][0] < found[12][0]
+
+
+def test_head_dim_at_its_default_is_not_part_of_the_identity():
+    assert "head_dim" not in CNTKNystrom().identity()
+    assert CNTKNystrom(head_dim=64).identity()["head_dim"] == 64

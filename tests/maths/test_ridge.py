@@ -7,7 +7,8 @@ from sklearn.linear_model import Ridge
 
 from ntkrun.maths import metrics
 from ntkrun.maths.ridge import path
-from ntkrun.maths.ridge.normal import NormalEquations, dual_path
+from ntkrun.maths.ridge.dual import dual_path
+from ntkrun.maths.ridge.normal import NormalEquations
 
 rng = np.random.default_rng(0)
 Z = torch.from_numpy(rng.normal(size=(60, 12)) * np.logspace(0, -3, 12) + 5)

@@ -17,8 +17,9 @@ from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.maths.estimators.held_out import draws
 from ntkrun.maths.method.ntk_sketch import NTKSketch
-from ntkrun.maths.ridge.normal import Linear, NormalEquations
+from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.ridge.path import grid, grid_problems
+from ntkrun.maths.ridge.rows import RowsOrSums
 from ntkrun.maths.rng import resolved, seed_problems
 from ntkrun.maths.threads import worth
 
@@ -33,7 +34,9 @@ FLOOR = 1e-13
 
 @dataclass(eq=False, repr=False)
 class NTKRidge(BaseEstimator):
-    """Base of the ridge estimators: keeps sums over rows for fitting and over held-out rows, but no features.
+    """Base of the ridge estimators: keeps sums over the rows to fit and over the held-out rows.
+
+    While either has fewer rows than columns, its features are kept instead, which are smaller than the sums.
 
     A row is held out to choose lambda if a hash of its inputs and the seed is below `validation_fraction`.
     Equal rows are therefore on the same side in any order and batches, and weight two equals the row given
@@ -94,7 +97,7 @@ class NTKRidge(BaseEstimator):
         self.features_ = None if isinstance(features, str) and features == "passthrough" else clone(features)
         if self.features_ is not None:
             self.features_.fit(X)
-        self._kept, self._held = NormalEquations(), NormalEquations()
+        self._kept, self._held = RowsOrSums(), RowsOrSums()
         self._fit: Linear | None = None
         self._tuned: Linear | None = None  # fit to the kept rows with the best lambda
 
@@ -106,9 +109,9 @@ class NTKRidge(BaseEstimator):
             part, own = y[batch].to(z.device), None if weight is None else weight[batch].to(z.device)
             held = draw < self.validation_fraction
             with worth(z.shape[1]):
-                for equations, rows in ((self._kept, ~held), (self._held, held)):
+                for data, rows in ((self._kept, ~held), (self._held, held)):
                     if rows.any():
-                        equations.add(z[rows], part[rows], None if own is None else own[rows])
+                        data.add(z[rows], part[rows], None if own is None else own[rows])
             if held.any():
                 self._remember(z[held], part[held], None if own is None else own[held], draw[held])
         self._fit = None
@@ -134,7 +137,7 @@ class NTKRidge(BaseEstimator):
     def _solution(self) -> Linear:
         """Return the fit to all rows so far, solved on first use."""
         if self._fit is None:
-            with worth((self._kept if self._kept.n else self._held).gram.shape[0]):
+            with worth((self._kept if self._kept.n else self._held).size):
                 self._fit = self._solve()
         return self._fit
 
@@ -151,7 +154,7 @@ class NTKRidge(BaseEstimator):
             self._tuned = _joined([fits[i] for i in best])
         every = self._kept.merged(self._held)
         if self.alpha_per_target and self._tuned is None:
-            best *= len(every.mean_y)
+            best *= every.targets
         used = sorted(set(best))
         final = dict(zip(used, every.path([lambdas[i] for i in used], FLOOR), strict=True))
         self._lambda = np.array([final[i].lam for i in best])

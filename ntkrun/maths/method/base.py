@@ -16,7 +16,8 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
-from ntkrun.maths.ridge.normal import KernelPredictor, Linear
+from ntkrun.maths.ridge.dual import KernelPredictor
+from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.rng import resolved, seed_problems
 
 # Working set of one batch: large enough for full matrix products, small enough for the last-level cache.
@@ -79,6 +80,13 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
     def fitted(self) -> list[Tensor]:
         """Return the tensors that `fit` took from the inputs; they keep features of two fits apart."""
         return []
+
+    def compact(self) -> tuple[dict[str, Any], Any]:
+        """Return parameters and an index of the sample: fitted to those rows alone, the method is the same.
+
+        A saved model keeps no others.
+        """
+        return self.parameters(), slice(None)
 
     def for_data(self, shape: Sequence[int]) -> Method:
         """Return the method for rows of shape `shape` from a data set; images are channels-last.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import Any
 
 import torch
@@ -61,6 +61,9 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
         within [32, 256].
     landmarks : int or None
         Landmark patches per ReLU before the first pool; every pool doubles them. None takes 2 dim.
+    head_dim : int or None
+        Coordinates per position in the last layer. The tangent part has up to head_dim^2 columns, those that
+        vary most. None takes as many as the layer before.
     sample_images, candidates : int
         Training images that the layers are fitted to, and positions in them that landmarks are chosen from.
     random_state : int, None or RandomState
@@ -92,6 +95,7 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
     cells: int = 1
     dim: int | None = None
     landmarks: int | None = None
+    head_dim: int | None = None
     sample_images: int = 512
     candidates: int = 4096
     random_state: Any = 0
@@ -107,12 +111,17 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
         """Return one sentence per wrong parameter."""
         me = type(self).__name__
         out = super().problems()
-        for key in ("dim", "landmarks"):
+        for key in ("dim", "landmarks", "head_dim"):
             if getattr(self, key) is not None:
                 out += checks.integer(me, key, getattr(self, key), 4, 1 << 14)
         for key in ("sample_images", "candidates"):
             out += checks.integer(me, key, getattr(self, key), 4, 1 << 16)
         return out
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the numbers; those without `head_dim` are older than the key."""
+        out = super().identity()
+        return out if out["head_dim"] is not None else {k: v for k, v in out.items() if k != "head_dim"}
 
     def _fitting(self, pools: int) -> Fitting:
         dim = self.dim or min(256, max(32, self.drawn // 64))
@@ -120,10 +129,17 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
         nonlinear = dual(self.activation, self.sharpness)
         return Fitting(self.candidates, landmarks, dim << pools, self.padding == "same", nonlinear)
 
+    def _head(self, pools: int) -> Fitting:
+        """Return the settings of the last layer, with a landmark per coordinate at least."""
+        fitting = self._fitting(pools)
+        if self.head_dim is None:
+            return fitting
+        return replace(fitting, dim=self.head_dim, landmarks=max(fitting.landmarks, self.head_dim))
+
     def _draw(self, X: Any) -> None:
         self.check_shape(self.input_shape_)
         sample, stream = self._input(self._tensor(X)), Stream(self.seed_).child("cntk_nystrom")
-        reading = Fitted(sample, self._fitting, self.trained, self.drawn, self.cells, stream)
+        reading = Fitted(sample, self._fitting, self._head, self.trained, self.drawn, self.cells, stream)
         with torch.inference_mode():
             self._network = read(self.steps(merged=True), reading)
 
@@ -149,8 +165,10 @@ class CNTKNystrom(NetworkMethod, FeatureMethod):
         """Return the bytes of a row during transform: the widest layer's maps or the pooled product."""
         size = torch.finfo(DTYPES[self.dtype]).bits // 8
         first, pools = self._fitting(0), self.words().count("pool")
-        positions = shape[0] * shape[1]
+        head, positions = self._head(pools), shape[0] * shape[1]
         layers = positions * (4 * first.dim + 2 * first.landmarks)
-        product = 2 * (self._fitting(pools).dim * self.cells) ** 2
-        head = self.drawn if self.trained == "last" else product
-        return size * (max(layers, head) + self.drawn)
+        last = self.drawn
+        if self.trained != "last":
+            last = 2 * (head.dim * self.cells) ** 2
+            layers = max(layers, (positions >> 2 * pools) * (4 * head.dim + 2 * head.landmarks))
+        return size * (max(layers, last) + self.drawn)

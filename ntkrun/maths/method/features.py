@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ntkrun.maths.method.base import DTYPES, Method, P, Solves, torch_device
@@ -62,16 +63,18 @@ class FeatureMethod(Method):
             raise NotImplementedError(f"{type(self).__name__} has no exact kernel")
         return reference.kernel(X, Y)
 
+    def fit_bytes(self, rows: int, shape: Sequence[int]) -> int:
+        """Return the bytes of a fit to `rows` rows shaped `shape`, the rows included."""
+        return rows * int(np.prod(shape)) * torch.finfo(DTYPES[self.dtype]).bits // 8
+
     def _fit(self, X: Any) -> None:
         self._fold = None
         if 0 < self._asked < self.fewest:
             stream = Stream(self.seed_).child("fold")
             fold = CountSketch(self.fewest, self._asked, stream, DTYPES[self.dtype])
             self._fold = fold.to(torch_device(self.device))
-        n = X.shape[0]
-        rows = min(self.sample_rows, n)
-        # a method that adapts to its inputs takes evenly spread rows
-        self._draw(X[[i * n // rows for i in range(rows)]] if rows < n else X)
+        n, rows = X.shape[0], self.sample_rows
+        self._draw(X[spread(n, rows)] if rows < n else X)
 
     def _transform(self, batch: Tensor) -> Tensor:
         z = self._features(batch)
@@ -84,3 +87,9 @@ class FeatureMethod(Method):
     @abstractmethod
     def _features(self, batch: Tensor) -> Tensor:
         """Return the features (n, drawn) of a batch, row by row."""
+
+
+def spread(n: int, rows: int) -> list[int]:
+    """Return at most `rows` numbers below n, evenly spread: the rows that a method adapts to."""
+    rows = min(rows, n)
+    return [i * n // rows for i in range(rows)]

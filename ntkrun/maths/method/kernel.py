@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor
 
 from ntkrun.maths.method.base import Method, P, Solves
-from ntkrun.maths.ridge.normal import KernelPredictor
+from ntkrun.maths.ridge.dual import KernelPredictor
 
 
 class KernelMethod(Method):

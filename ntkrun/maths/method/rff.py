@@ -15,6 +15,8 @@ from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.rng import Stream
 
+MEDIAN_ROWS = 512  # rows whose distances give the bandwidth
+
 
 @dataclass(eq=False, repr=False)
 class RandomFourierFeatures(RowMethod, FeatureMethod):
@@ -55,7 +57,7 @@ class RandomFourierFeatures(RowMethod, FeatureMethod):
     @property
     def sample_rows(self) -> int:
         """Rows whose distances give the median."""
-        return 512
+        return MEDIAN_ROWS
 
     def fitted(self) -> list[Tensor]:
         """Return the weights, whose scale may come from the sample."""

@@ -33,10 +33,15 @@ class NormalEquations:
 
         minimise (1/n) ‖Z w + b - Y‖² + lambda ‖w‖²
 
-    Everything is float64: useful relative lambdas reach 1e-10, below what float32 sums resolve. The sums are
-    about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a large constant
-    would otherwise cost the Gram matrix its digits. Only its lower triangle is computed. Features are not
-    kept.
+    The sums are about the mean of all rows so far and move with it (Chan, Golub & LeVeque 1983), since a
+    large constant would otherwise cost the Gram matrix its digits. Only its lower triangle is computed.
+    Features are not kept.
+
+    Parameters
+    ----------
+    single : bool
+        Compute products in float32, at twice the rate, and keep their sums in float32. Such sums are merged
+        into others in float64; `refined` says whether that was enough. Otherwise everything is float64.
 
     Attributes
     ----------
@@ -55,7 +60,8 @@ class NormalEquations:
     Memory: 8 m^2 bytes, and as much again while solving.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, single: bool = False) -> None:
+        self.single = single
         self.n: float = 0
 
     def add(self, z: Tensor, y: Tensor, weight: Tensor | None = None) -> None:
@@ -76,7 +82,8 @@ class NormalEquations:
             mean_z, mean_y = weight @ centred[:rows] / total, weight @ y / total
         if self.n == 0:
             m, k = z.shape[1], y.shape[1]
-            self.gram, self.cross = centred.new_zeros(m, m), centred.new_zeros(m, k)
+            dtype = torch.float32 if self.single else torch.float64
+            self.gram, self.cross = z.new_zeros(m, m, dtype=dtype), centred.new_zeros(m, k)
             self.mean_z, self.mean_y = torch.zeros_like(mean_z), torch.zeros_like(mean_y)
             self.square_y = torch.zeros_like(mean_y)
         # moving both means to the common one adds a rank-one term, appended as one more row
@@ -90,9 +97,10 @@ class NormalEquations:
             y = y * root
         centred[rows] = length * step_z
         y = torch.cat([y, length * step_y[None]])
+        factor = centred.to(self.gram)
         for start in range(0, z.shape[1], BLOCK):
             stop = start + BLOCK
-            self.gram[start:, start:stop].addmm_(centred[:, start:].T, centred[:, start:stop])
+            self.gram[start:, start:stop].addmm_(factor[:, start:].T, factor[:, start:stop])
         self.cross.addmm_(centred.T, y)
         self.square_y += y.square().sum(0)
         self.n += total
@@ -100,9 +108,9 @@ class NormalEquations:
         self.mean_y += step_y * (total / self.n)
 
     def merge(self, other: NormalEquations) -> None:
-        """Add the rows of `other`, whose sums may then be shared."""
+        """Add the rows of `other`, whose sums may then be shared. These sums are float64 from then on."""
         if self.n == 0:
-            self.__dict__ = other.__dict__
+            self.__dict__ = other.__dict__ | {"gram": other.gram.to(torch.float64), "single": False}
             return
         if other.n == 0:
             return
@@ -152,43 +160,6 @@ class NormalEquations:
         weights = solve_path(self.gram, self.cross, [self.n * lam for lam in lambdas], floor)
         for w, lam in zip(weights, lambdas, strict=True):
             yield Linear(w, self.mean_y - self.mean_z @ w, lam)
-
-
-@dataclass
-class KernelPredictor:
-    """A fitted kernel predictor sum_i K(x, x_i) a_i + b: a (n, k), b (k,), float64."""
-
-    weight: Tensor
-    bias: Tensor
-    lam: float
-
-    def predict(self, gram: Tensor) -> Tensor:
-        """Return predictions (r, k) for kernel rows (r, n) with the training set."""
-        return gram.to(self.weight) @ self.weight + self.bias
-
-
-def dual_path(gram: Tensor, y: Tensor, relative: list[float]) -> Iterator[KernelPredictor]:
-    """Yield kernel ridge regression with an intercept for every relative lambda.
-
-    The same problem as NormalEquations, in the same units, for the kernel of the features: with
-    H = I - 1 1^T / n,  a = (H K H / n + lambda I)^-1 H y / n.
-
-    Parameters
-    ----------
-    gram : Tensor (n, n)
-    y : Tensor (n, k)
-    relative : list of float
-    """
-    n = len(gram)
-    k = gram.to(torch.float64)
-    y = y.to(k)
-    row = k.mean(1)
-    centred = k - row[:, None] - row[None] + row.mean()
-    lambdas = absolute(relative, float(centred.trace()) / n)
-    mean_y = y.mean(0)
-    for a, lam in zip(solve_path(centred / n, (y - mean_y) / n, lambdas), lambdas, strict=True):
-        a = a - a.mean(0)  # H a: the weights then include the centring of new rows
-        yield KernelPredictor(a, mean_y - row @ a, lam)
 
 
 def absolute(relative: list[float], trace: float) -> list[float]:

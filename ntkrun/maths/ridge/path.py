@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import must_be
 from ntkrun.maths.eigen import eigh
+from ntkrun.maths.ridge.cholesky import factor_space, factored
 
 # eigh costs about 25 Cholesky factorisations of the same size; up to this size it is cheap
 EIGH_LIMIT = 1024
@@ -41,7 +41,7 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float 
     Parameters
     ----------
     gram : Tensor (m, m), float64, symmetric positive semidefinite
-        Only its lower triangle is read.
+        Only its lower triangle is read; the upper one may be overwritten with it.
     target : Tensor (m, k)
     lambdas : list of float, > 0
     floor : float
@@ -50,27 +50,17 @@ def solve_path(gram: Tensor, target: Tensor, lambdas: list[float], floor: float 
 
     Notes
     -----
-    Cost: O(m^3) once, or m^3 / 3 multiply-adds per lambda; one copy of `gram`, which is factored in place.
+    Cost: O(m^3) once, or m^3 / 3 multiply-adds per lambda. Memory: one factor, see `factor_space`.
     """
-    solve: Callable[[float], Tensor] | None = None
-    if gram.shape[0] <= EIGH_LIMIT:
-        solve = _by_eigh(gram, target, floor)
-    else:
-        factor = torch.empty_like(gram)
-        info = torch.empty((), dtype=torch.int32, device=gram.device)
+    space = None if len(gram) <= EIGH_LIMIT else factor_space(gram)
+    eigen: Callable[[float], Tensor] | None = None
     for lam in lambdas:
-        if solve is None:
-            factor.copy_(gram)
-            factor.diagonal().add_(lam)
-            # the transpose is in LAPACK's order, so nothing is copied
-            torch.linalg.cholesky_ex(factor.mT, upper=True, out=(factor.mT, info))
-            if int(info) == 0:
-                # unlike cholesky_solve, these two do not copy the factor
-                half = torch.linalg.solve_triangular(factor, target, upper=False)
-                yield torch.linalg.solve_triangular(factor.mT, half, upper=True)
-                continue
-            solve = _by_eigh(gram, target, floor)
-        yield solve(lam)
+        solve = None if space is None or eigen is not None else factored(gram, lam, space)
+        if solve is not None:
+            yield solve(target)
+            continue
+        eigen = eigen or _by_eigh(gram, target, floor)
+        yield eigen(lam)
 
 
 def _by_eigh(gram: Tensor, target: Tensor, floor: float) -> Callable[[float], Tensor]:

@@ -24,6 +24,8 @@ class Fitted:
         Maps of the sample before the next layer.
     settings : callable
         Maps the number of pools before a layer to its Fitting.
+    last : callable
+        The same for the head.
     trained : {"inner", "all", "last"}
     columns, cells : int
         Columns of the result, and cells x cells parts of the image that are averaged over.
@@ -33,6 +35,7 @@ class Fitted:
 
     maps: Maps
     settings: Callable[[int], Fitting]
+    last: Callable[[int], Fitting]
     trained: str
     columns: int
     cells: int
@@ -57,7 +60,7 @@ class Fitted:
         # the activation kernel has a far lower rank than the tangent part, which is a product
         m = self.columns
         wide = {"inner": 0, "all": m // 16, "last": m}[self.trained]
-        settings, stream = self.settings(step.pools), self.stream.child("head")
+        settings, stream = self.last(step.pools), self.stream.child("head")
         parts: list[TangentPart | ActivationPart] = []
         if m - wide:
             parts.append(TangentPart(step.q, settings, m - wide, self.cells, stream.child("tangent")))
