@@ -69,9 +69,13 @@ class PatchWhitening:
         rows, square = self._centred(images, index)
         return self._unit(rows @ self.matrix.T, square, self.patches.take(images, index).square().sum(1))
 
-    def mirrored(self, z: Tensor) -> Tensor:
-        """Return the whitened mirror images of patches whose whitened ones are z (..., q q c)."""
-        return torch.cat([z[..., : self.even], -z[..., self.even :]], -1)
+    def fitted(self) -> list[Tensor]:
+        """Return what `fit` took from the images."""
+        return [self.matrix, self.shift, self.matrix.new_tensor([self.floor])]
+
+    def parts(self, z: Tensor) -> list[Tensor]:
+        """Return the coordinates of whitened patches z that mirroring keeps, and those that it negates."""
+        return [z[..., : self.even], z[..., self.even :]]
 
     def _centred(self, images: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
         rows = self.patches.take(images, index)

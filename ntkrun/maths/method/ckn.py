@@ -1,0 +1,149 @@
+"""Features of a two-layer convolutional kernel network, fitted to images; see docs/math.md, section 7."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ntkrun import checks
+from ntkrun.errors import DataError, must_be
+from ntkrun.maths.dual.activation import GaussDual
+from ntkrun.maths.method.base import DTYPES
+from ntkrun.maths.method.features import FeatureMethod
+from ntkrun.maths.method.images import ImageMethod
+from ntkrun.maths.network.exact.averaged import AveragedKernel
+from ntkrun.maths.network.nystrom.averaged import AveragedLayer, gaussian
+from ntkrun.maths.network.nystrom.head import IMAGES, LANDMARKS
+from ntkrun.maths.network.nystrom.parity import Halves
+from ntkrun.maths.network.nystrom.threshold import edges, means
+from ntkrun.maths.network.whitening import PatchWhitening
+from ntkrun.maths.rng import Stream
+
+# training patches that the whitening is fitted to
+WHITENED = 1 << 16
+# sides of whitened maps from here on are halved by the pool
+LARGE = 12
+
+
+@dataclass(eq=False, repr=False)
+class ConvKernelNetwork(ImageMethod, FeatureMethod):
+    name = "ckn"
+
+    n_components: int = 1024
+    _: KW_ONLY
+    filters: int = 256
+    filter_size: int = 3
+    sharpness: float = 2.0
+    whiten: float = 0.01
+    cells: int = 3
+    overlap: bool = True
+    mirror: bool = True
+    subsampling: int | None = None
+    sample_images: int = 2048
+    image_shape: Sequence[int] | None = None
+    layout: str | None = None
+    random_state: Any = 0
+    device: str = "cpu"
+    dtype: str = "float32"
+
+    def problems(self) -> list[str]:
+        """Return one sentence per wrong parameter."""
+        me = type(self).__name__
+        out = super().problems()
+        out += checks.integer(me, "filters", self.filters, 2, 1 << 14)
+        out += checks.integer(me, "filter_size", self.filter_size, 1)
+        out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
+        out += checks.integer(me, "sample_images", self.sample_images, 1, 1 << 16)
+        out += checks.real(me, "sharpness", self.sharpness, 0)
+        out += checks.real(me, "whiten", self.whiten, 0)
+        out += checks.boolean(me, "overlap", self.overlap)
+        out += checks.boolean(me, "mirror", self.mirror)
+        if self.subsampling is not None:
+            out += checks.integer(me, "subsampling", self.subsampling, 1)
+        return out
+
+    @property
+    def fewest(self) -> int:
+        """Columns that one landmark takes."""
+        return max(16, self.cells**2)
+
+    @property
+    def sample_rows(self) -> int:
+        """Rows that `fit` uses."""
+        return self.sample_images
+
+    def fitted(self) -> list[Tensor]:
+        """Return the whitening and the landmarks of both layers."""
+        layers = [t for layer in (self._first, self._second) for t in (*layer.filters, *layer.roots)]
+        return [*self._whitening.fitted(), *layers]
+
+    def _draw(self, X: Any) -> None:
+        self._stride = self._check_shape(self.input_shape_)
+        sample, stream = self._tensor(X), Stream(self.seed_).child("ckn")
+        n, q, dual = len(sample), self.filter_size, GaussDual(self.sharpness)
+        total = n * (self.input_shape_[0] - q + 1) * (self.input_shape_[1] - q + 1)
+        self._whitening = PatchWhitening(q, self.whiten, self.mirror)
+        self._whitening.fit(sample, stream.child("whitening").subset(total, WHITENED).to(sample.device))
+        with torch.inference_mode():
+            count, even = self.filters, None
+            if self.mirror:
+                count, even = self.filters // 2, self._whitening.even
+            self._first = AveragedLayer(Halves(1, even), count, dual, self._pool)
+            self._first.fit(n, map(self._whitening, sample.split(IMAGES)), stream.child("first"))
+            even = self._first.channels if self.mirror else None
+            self._second = AveragedLayer(Halves(q, even), self.drawn // self.cells**2, dual, self._cells)
+            self._second.fit(n, map(self._maps, sample.split(IMAGES)), stream.child("second"))
+
+    def _check_shape(self, shape: Sequence[int]) -> int:
+        """Return the stride of the pool for images of this shape, or raise DataError."""
+        q, side = self.filter_size, min(shape[:2]) - self.filter_size + 1
+        stride = self.subsampling or (2 if side >= LARGE else 1)
+        need = stride * (q - 1) + q
+        if min(shape[:2]) < need:
+            me, got = type(self).__name__, f"{shape[0]} x {shape[1]}"
+            raise DataError(must_be("X", me, f"at least {need} x {need} pixels", got, "Use smaller patches."))
+        return stride
+
+    def _pool(self, side: int) -> Tensor:
+        return gaussian(side, self._stride)
+
+    def _cells(self, side: int) -> Tensor:
+        return means(side, edges(side, self.cells, self.overlap), torch.float64) / self.cells ** 0.5
+
+    def _maps(self, batch: Tensor) -> Tensor:
+        return self._first(self._whitening(batch))
+
+    def _features(self, batch: Tensor) -> Tensor:
+        z = torch.cat([self._averages(part) for part in batch.split(IMAGES)])
+        return F.pad(z, (0, self.drawn - z.shape[1]))
+
+    def _averages(self, batch: Tensor) -> Tensor:
+        """Return the features of a few images; with `mirror` only those that a mirror image keeps."""
+        z = self._second(self._maps(batch))
+        return Halves(self.cells, self._second.channels if self.mirror else None).rows(z)[0].flatten(1)
+
+    def kernel(self, X: Any, Y: Any = None) -> Any:
+        """Return the exact kernel (n, m) that both layers approximate."""
+        exact = AveragedKernel(self.filter_size, GaussDual(self.sharpness), self._pool, self._cells)
+        x, y = self._tensor(X), None if Y is None else self._tensor(Y)
+        with torch.inference_mode():
+            white = [z if z is None else self._whitening(z) for z in (x, y)]
+            out = exact(*white)
+            if self.mirror:
+                out = (out + exact(white[0], self._whitening((x if y is None else y).flip(2)))) / 2
+        return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    def bytes_per_row(self, shape: Sequence[int]) -> int:
+        """Return the bytes of a row during transform: the responses of a layer, its maps, and features."""
+        size = torch.finfo(DTYPES[self.dtype]).bits // 8
+        positions, patch = shape[0] * shape[1], self.filter_size**2 * shape[2]
+        first = positions * (4 * patch + 2 * min(self.filters, LANDMARKS))
+        stride = self.subsampling or 1
+        second = positions // stride**2 * ((1 + self.filter_size) * self.filters + 2 * LANDMARKS)
+        return size * (max(first, second) + 3 * self.drawn)

@@ -1,0 +1,116 @@
+"""A layer of a convolutional kernel network (Mairal 2016): a Nystrom map, averaged over positions.
+
+    phi = average over positions of k1(x, landmarks) K_zz^(-1/2),    k1 = |x||z| f(cos) / q
+
+The average is linear, so that the root is applied to few positions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import Tensor
+
+from ntkrun.maths.dual.activation import DualActivation
+from ntkrun.maths.network.nystrom.clusters import clusters
+from ntkrun.maths.network.nystrom.head import LANDMARKS
+from ntkrun.maths.network.nystrom.landmarks import inverse_root
+from ntkrun.maths.network.nystrom.parity import Halves
+from ntkrun.maths.network.positions import patch_sum, reciprocal
+from ntkrun.maths.rng import Stream
+
+# patches per landmark that k-means is given
+SHARE = 24
+
+Weights = Callable[[int], Tensor]
+
+
+def gaussian(side: int, stride: int) -> Tensor:
+    """Return the matrix (ceil(side / stride), side) of averages with Gaussian weights around every stride-th part.
+
+    The standard deviation is stride / sqrt(2).
+    """
+    centres = (torch.arange(-(-side // stride), dtype=torch.float64) + 0.5) * stride - 0.5
+    away = torch.arange(side, dtype=torch.float64) - centres[:, None]
+    weights = torch.exp(-((away / stride) ** 2))
+    return weights / weights.sum(1, keepdim=True)
+
+
+def average(u: Tensor, weights: Weights) -> Tensor:
+    """Return the averages (n, h', w', r) of u (n, h, w, r), by the same kind of weights down and across."""
+    n, h, w, r = u.shape
+    down, across = (weights(side).to(u) for side in (h, w))
+    return across @ (down @ u.view(n, h, w * r)).view(n, -1, w, r)
+
+
+class AveragedLayer:
+    """Maps (n, h', w', c') of maps (n, h, w, c).
+
+    With parity the landmarks are closed under mirroring, and the result has parity: its channels are the
+    sums, then the differences, of those of a landmark and of its mirror image.
+
+    Parameters
+    ----------
+    halves : Halves
+        The patches.
+    count : int
+        Landmarks; with parity, pairs of them.
+    dual : DualActivation
+    weights : callable
+        Maps a side to the matrix (side', side) of its averages.
+    """
+
+    def __init__(self, halves: Halves, count: int, dual: DualActivation, weights: Weights):
+        self.halves, self.count, self.dual, self.weights = halves, count, dual, weights
+
+    @property
+    def paired(self) -> bool:
+        """Whether maps have parity."""
+        return self.halves.even is not None
+
+    @property
+    def channels(self) -> int:
+        """Landmarks found, without mirror images."""
+        return len(self.filters[0])
+
+    def fit(self, images: int, maps: Iterable[Tensor], stream: Stream) -> None:
+        """Choose landmarks from the maps of `images` images, which come in blocks."""
+        found: list[list[Tensor]] = []
+        for number, block in enumerate(maps):
+            h, w = (side - self.halves.q + 1 for side in block.shape[1:3])
+            share = -(-SHARE * self.count * len(block) // images)
+            index = stream.child(number).subset(len(block) * h * w, share).to(block.device)
+            found.append(self.halves.take(block, index))
+        rows = [torch.cat(parts) for parts in zip(*found, strict=True)]
+        centres = clusters(rows, self.count, stream.generator())
+        self.filters = [self.halves.filters(centre) for centre in centres]
+        e, *o = [centre.double() @ centre.double().T for centre in centres]
+        if self.paired:
+            same, other = self.dual.first(e + o[0]), self.dual.first(e - o[0])
+            grams = [same + other, same - other]
+        else:
+            grams = [self.dual.first(e)]
+        self.roots = [inverse_root(gram).to(centres[0].dtype) for gram in grams]
+
+    def __call__(self, maps: Tensor) -> Tensor:
+        """Return the maps after the layer."""
+        parts = self.averages(maps)
+        return torch.cat([part @ root for part, root in zip(parts, self.roots, strict=True)], 3)
+
+    def averages(self, maps: Tensor) -> list[Tensor]:
+        """Return the averages of k1 (n, h', w', r); with parity, their even and their odd combinations."""
+        q = self.halves.q
+        root = patch_sum(maps.square().sum(-1), q, same=False).sqrt()
+        inverse, rows, out = reciprocal(root), self.halves.rows(maps), []
+        for block in zip(*(f.split(LANDMARKS) for f in self.filters), strict=True):
+            u = [self.halves.multiply(z, filters) for z, filters in zip(rows, block, strict=True)]
+            if self.paired:
+                u = [u[0] + u[1], u[0] - u[1]]
+            for v in u:
+                self.dual.activate(v, None, inverse, root / q)
+            u = [average(v, self.weights) for v in u]
+            if self.paired:
+                u = [(u[0] + u[1]) / 2**0.5, (u[0] - u[1]) / 2**0.5]
+            out.append(u)
+        return [torch.cat(parts, 3) for parts in zip(*out, strict=True)]
