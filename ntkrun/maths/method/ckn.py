@@ -88,7 +88,7 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         sample, stream = self._tensor(X), Stream(self.seed_).child("ckn")
         n, q, dual = len(sample), self.filter_size, GaussDual(self.sharpness)
         total = n * (self.input_shape_[0] - q + 1) * (self.input_shape_[1] - q + 1)
-        self._whitening = PatchWhitening(q, self.whiten, self.mirror)
+        self._whitening = PatchWhitening(q, self.whiten, self.mirror, unit=False)
         self._whitening.fit(sample, stream.child("whitening").subset(total, WHITENED).to(sample.device))
         with torch.inference_mode():
             count, even = self.filters, None
