@@ -102,19 +102,22 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
 
     def _check_shape(self, shape: Sequence[int]) -> int:
         """Return the stride of the pool for images of this shape, or raise DataError."""
-        q, side = self.filter_size, min(shape[:2]) - self.filter_size + 1
+        me, q, side = type(self).__name__, self.filter_size, min(shape[:2]) - self.filter_size + 1
         stride = self.subsampling or (2 if side >= LARGE else 1)
         need = stride * (q - 1) + q
         if min(shape[:2]) < need:
-            me, got = type(self).__name__, f"{shape[0]} x {shape[1]}"
+            got = f"{shape[0]} x {shape[1]}"
             raise DataError(must_be("X", me, f"at least {need} x {need} pixels", got, "Use smaller patches."))
+        if q * q * shape[2] == 1:
+            remedy = "A patch of one number has no contrast."
+            raise DataError(must_be("filter_size", me, ">= 2 for grey images", q, remedy))
         return stride
 
     def _pool(self, side: int) -> Tensor:
         return gaussian(side, self._stride)
 
     def _cells(self, side: int) -> Tensor:
-        return means(side, edges(side, self.cells, self.overlap), torch.float64) / self.cells ** 0.5
+        return means(side, edges(side, self.cells, self.overlap), torch.float64) / self.cells**0.5
 
     def _maps(self, batch: Tensor) -> Tensor:
         return self._first(self._whitening(batch))

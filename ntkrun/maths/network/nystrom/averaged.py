@@ -20,8 +20,8 @@ from ntkrun.maths.network.nystrom.parity import Halves
 from ntkrun.maths.network.positions import patch_sum, reciprocal
 from ntkrun.maths.rng import Stream
 
-# patches per landmark that k-means is given
-SHARE = 24
+# patches that k-means is given, at least four per landmark
+CANDIDATES = 1 << 15
 
 Weights = Callable[[int], Tensor]
 
@@ -76,22 +76,26 @@ class AveragedLayer:
 
     def fit(self, images: int, maps: Iterable[Tensor], stream: Stream) -> None:
         """Choose landmarks from the maps of `images` images, which come in blocks."""
-        found: list[list[Tensor]] = []
+        found: list[Tensor] = []
+        widths: list[int] = []
         for number, block in enumerate(maps):
             h, w = (side - self.halves.q + 1 for side in block.shape[1:3])
-            share = -(-SHARE * self.count * len(block) // images)
+            share = -(-max(CANDIDATES, 4 * self.count) * len(block) // images)
             index = stream.child(number).subset(len(block) * h * w, share).to(block.device)
-            found.append(self.halves.take(block, index))
-        rows = [torch.cat(parts) for parts in zip(*found, strict=True)]
-        centres = clusters(rows, self.count, stream.generator())
-        self.filters = [self.halves.filters(centre) for centre in centres]
-        e, *o = [centre.double() @ centre.double().T for centre in centres]
-        if self.paired:
-            same, other = self.dual.first(e + o[0]), self.dual.first(e - o[0])
-            grams = [same + other, same - other]
-        else:
-            grams = [self.dual.first(e)]
-        self.roots = [inverse_root(gram).to(centres[0].dtype) for gram in grams]
+            halves = self.halves.take(block, index)
+            widths = [half.shape[1] for half in halves]
+            found.append(torch.cat(halves, 1))
+        centres = clusters(torch.cat(found), widths, self.count, stream.generator())
+        self.filters = [self.halves.filters(half) for half in centres]
+        self.roots = [inverse_root(gram).to(centres[0].dtype) for gram in self._grams(centres)]
+
+    def _grams(self, centres: list[Tensor]) -> list[Tensor]:
+        """Return f between landmarks, float64; with parity, between their sums and between their differences."""
+        e, *odd = [half.double() @ half.double().T for half in centres]
+        if not odd:
+            return [self.dual.first(e)]
+        same, mirrored = self.dual.first(e + odd[0]), self.dual.first(e - odd[0])
+        return [same + mirrored, same - mirrored]
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Return the maps after the layer."""

@@ -52,7 +52,7 @@ class Halves:
 
     def filters(self, half: Tensor) -> Tensor:
         """Return halves of patches (r, q k) as filters for `multiply`."""
-        shaped = half.reshape(len(half), self.q, -1).transpose(1, 2)[..., None]
+        shaped = half.reshape(len(half), self.q, half.shape[1] // self.q).transpose(1, 2)[..., None]
         return shaped.contiguous(memory_format=torch.channels_last)
 
     def multiply(self, rows: Tensor, filters: Tensor) -> Tensor:
