@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -27,12 +26,63 @@ from ntkrun.maths.rng import Stream
 
 # training patches that the whitening is fitted to
 WHITENED = 1 << 16
-# sides of whitened maps from here on are halved by the pool
+# images of at least so many patches across are halved by the pool
 LARGE = 12
 
 
 @dataclass(eq=False, repr=False)
 class ConvKernelNetwork(ImageMethod, FeatureMethod):
+    """Features of an unsupervised convolutional kernel network with two layers (Mairal 2016).
+
+    The first layer maps whitened patches x of the image by k(x, landmarks), k(x, z) = |x||z| exp(sharpness
+    (cos - 1)), times the inverse root of k between landmarks, and averages the map with Gaussian weights.
+    The second does the same with patches of that map, and averages over parts of the image. Landmarks are
+    centres of spherical k-means on patches of training images; labels are never used. Not a tangent kernel.
+
+    Parameters
+    ----------
+    n_components : int
+        Columns of the features (`feature_dim` of a run). A landmark of the second layer takes cells^2 of
+        them; the rest is zero.
+    filters : int
+        Landmarks of the first layer.
+    filter_size : int
+        Side of the patches of both layers; there is no padding.
+    sharpness : float
+        Of both layers; a larger one is more local.
+    whiten : float
+        Share of the mean eigenvalue of the covariance of patches that is added to each eigenvalue when they
+        are whitened (`PatchWhitening`).
+    cells : int
+        The last averages are taken over cells x cells parts of the image.
+    overlap : bool
+        Whether neighbouring parts share half of their side, which is 2 / (cells + 1) of the image's.
+    mirror : bool
+        Whether the features are the averages of those of the image and of its mirror image (left to right).
+        It costs no second pass over the image: a landmark is used with its mirror image.
+    subsampling : int or None
+        Distance of the positions that the first average is taken around; its standard deviation is
+        subsampling / sqrt(2). None takes 2, and 1 for images of less than 12 whole patches across.
+    sample_images : int
+        Training images that the whitening and the landmarks are fitted to.
+    image_shape : (int, int, int) or None
+        Height, width and channels of images given as rows (n, d); None reads rows as signals (1, d, 1).
+    layout : {"channels_last", "channels_first"} or None
+        Axis order of images and of `image_shape`: (H, W, C) or torch's (C, H, W). None reads (H, W, C), and
+        rejects what looks like (C, H, W). Images (n, H, W) are grey.
+    random_state : int, None or RandomState
+        Seed of the choice of landmarks.
+    device : str
+        "cpu", "cuda", "cuda:N" or "auto".
+    dtype : {"float32", "float64"}
+        Precision of the features.
+
+    Notes
+    -----
+    Cost per image: filter_size^2 filters n_components / cells^2 multiply-adds at each position after the
+    first average.
+    """
+
     name = "ckn"
 
     n_components: int = 1024
@@ -132,14 +182,15 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         return Halves(self.cells, self._second.channels if self.mirror else None).rows(z)[0].flatten(1)
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
-        """Return the exact kernel (n, m) that both layers approximate."""
+        """Return the exact kernel (n, m) that both layers approximate, after the fitted whitening."""
         exact = AveragedKernel(self.filter_size, GaussDual(self.sharpness), self._pool, self._cells)
-        x, y = self._tensor(X), None if Y is None else self._tensor(Y)
+        x = self._tensor(X)
+        y = x if Y is None else self._tensor(Y)
         with torch.inference_mode():
-            white = [z if z is None else self._whitening(z) for z in (x, y)]
-            out = exact(*white)
+            white = self._whitening(x)
+            out = exact(white, None if Y is None else self._whitening(y))
             if self.mirror:
-                out = (out + exact(white[0], self._whitening((x if y is None else y).flip(2)))) / 2
+                out = (out + exact(white, self._whitening(y.flip(2)))) / 2
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:

@@ -27,9 +27,9 @@ Weights = Callable[[int], Tensor]
 
 
 def gaussian(side: int, stride: int) -> Tensor:
-    """Return the matrix (ceil(side / stride), side) of averages with Gaussian weights around every stride-th part.
+    """Return the matrix (ceil(side / stride), side) of averages with Gaussian weights.
 
-    The standard deviation is stride / sqrt(2).
+    They are centred on every `stride` positions; their standard deviation is stride / sqrt(2).
     """
     centres = (torch.arange(-(-side // stride), dtype=torch.float64) + 0.5) * stride - 0.5
     away = torch.arange(side, dtype=torch.float64) - centres[:, None]
@@ -90,7 +90,7 @@ class AveragedLayer:
         self.roots = [inverse_root(gram).to(centres[0].dtype) for gram in self._grams(centres)]
 
     def _grams(self, centres: list[Tensor]) -> list[Tensor]:
-        """Return f between landmarks, float64; with parity, between their sums and between their differences."""
+        """Return the kernel of the landmarks, float64; with parity, of their sums and of their differences."""
         e, *odd = [half.double() @ half.double().T for half in centres]
         if not odd:
             return [self.dual.first(e)]

@@ -1,4 +1,4 @@
-"""Spherical k-means: landmarks as means of similar directions (Coates and Ng 2012; Dhillon and Modha 2001)."""
+"""Spherical k-means: landmarks as means of similar directions (Dhillon and Modha 2001)."""
 
 from __future__ import annotations
 

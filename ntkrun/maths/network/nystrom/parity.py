@@ -23,7 +23,7 @@ class Halves:
     ----------
     q : int
     even : int or None
-        Number of even channels; None for maps without parity, whose patches are all even and have no odd half.
+        Number of even channels; None for maps without parity, whose patches have no odd half.
     """
 
     def __init__(self, q: int, even: int | None):
