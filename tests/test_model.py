@@ -50,6 +50,7 @@ def trained(tmp_path, tiny_npz, monkeypatch):
         ["method=cntk_nystrom", "dataset.preprocess=zca", "dataset.augment=flip"],
         ["method=rff", "dataset.preprocess=contrast"],
         ["method=random_patches"],
+        ["method=ckn"],
         ["method=exact_ntk"],
         ["method=exact_cntk", "dataset.augment=flip", "dataset.n_train=40"],
     ],

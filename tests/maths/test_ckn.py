@@ -25,7 +25,12 @@ def whole(**options):
 @pytest.mark.parametrize("mirror", [True, False])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"cells": 2, "overlap": False, "sharpness": 3.0}, {"cells": 1, "subsampling": 2, "filter_size": 2}],
+    [
+        {},
+        {"cells": 2, "overlap": False, "sharpness": 3.0},
+        {"cells": 1, "subsampling": 2, "filter_size": 2},
+        {"whiten": None},
+    ],
 )
 def test_with_all_patches_as_landmarks_the_kernel_is_exact(options, mirror):
     x = X.copy()
@@ -69,7 +74,7 @@ def test_exact_kernel_follows_its_definition():
     def cells(side):
         return torch.ones(2, side, dtype=torch.float64).tril() / side
 
-    mine = AveragedKernel(2, GaussDual(1.5), pool, cells)(x[None], y[None])
+    mine = AveragedKernel((1, 2), GaussDual(1.5), pool, cells)(x[None], y[None])
     theirs = naive(x.numpy(), y.numpy(), 2, 1.5, lambda n: pool(n).numpy(), lambda n: cells(n).numpy())
     assert np.allclose(mine, theirs, rtol=1e-12)
 
@@ -120,15 +125,14 @@ def test_halves_are_an_isometry_that_tells_mirror_images(q):
 
 def test_clusters_are_the_directions_of_groups_up_to_mirroring():
     group, e = torch.arange(90) % 3, torch.eye(3, dtype=torch.float64)
-    even, odd = (
-        e[group] + 0.01 * torch.rand(90, 3),
-        e[(group + 1) % 3] * (1 - 2 * (torch.arange(90)[:, None] % 2)),
-    )
+    sign, noise = 1 - 2 * (torch.arange(90)[:, None] % 2), torch.from_numpy(0.01 * RNG.random((90, 3)))
+    even, odd = e[group] + noise, e[(group + 1) % 3] * sign
     rows = torch.cat([torch.cat([even, odd], 1) * (1 + group[:, None]), torch.zeros(4, 6)])
-    found = clusters(rows.double(), [3, 3], 3, torch.Generator().manual_seed(0))
-    assert torch.allclose(torch.cat(found, 1).norm(dim=1), torch.ones(3, dtype=torch.float64))
-    near = (found[0] @ e.T + (found[1] @ e[[1, 2, 0]].T).abs()) / 2**0.5
+    even, odd = clusters(rows, [3, 3], 12, torch.Generator().manual_seed(0))
+    assert torch.allclose((even**2 + odd**2).sum(1), torch.ones(12, dtype=torch.float64))
+    near = (even @ e.T + (odd @ e[[1, 2, 0]].T).abs()) / 2**0.5
     assert (near.max(0).values > 0.99).all()
+    assert (near.max(1).values > 0.99).all()
 
 
 def test_averages_keep_constants_and_order():
@@ -149,7 +153,7 @@ def test_averages_keep_constants_and_order():
     [
         ({"filters": 1}, "filters of ConvKernelNetwork must be an integer in"),
         ({"sharpness": 0}, "sharpness of ConvKernelNetwork must be a finite number > 0"),
-        ({"whiten": None}, "whiten of ConvKernelNetwork"),
+        ({"whiten": 0}, "whiten of ConvKernelNetwork must be a finite number > 0"),
         ({"mirror": 1}, "mirror of ConvKernelNetwork must be true or false"),
         ({"overlap": None}, "overlap"),
         ({"subsampling": 0}, "subsampling"),
@@ -178,5 +182,6 @@ def test_constant_training_images_give_zeros():
 
 
 def test_one_grey_pixel_has_no_contrast():
+    assert ConvKernelNetwork(64, filter_size=1, whiten=None).fit_transform(np.ones((2, 8, 8, 1))).any()
     with pytest.raises(DataError, match="filter_size of ConvKernelNetwork must be >= 2"):
         ConvKernelNetwork(filter_size=1).fit(np.ones((2, 8, 8, 1)))

@@ -50,9 +50,9 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         Side of the patches of both layers; there is no padding.
     sharpness : float
         Of both layers; a larger one is more local.
-    whiten : float
+    whiten : float or None
         Share of the mean eigenvalue of the covariance of patches that is added to each eigenvalue when they
-        are whitened (`PatchWhitening`).
+        are whitened (`PatchWhitening`). None leaves them as they are, contrast and mean included.
     cells : int
         The last averages are taken over cells x cells parts of the image.
     overlap : bool
@@ -90,7 +90,7 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
     filters: int = 256
     filter_size: int = 3
     sharpness: float = 2.0
-    whiten: float = 0.01
+    whiten: float | None = 0.01
     cells: int = 3
     overlap: bool = True
     mirror: bool = True
@@ -111,7 +111,8 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         out += checks.integer(me, "cells", self.cells, 1, 1 << 10)
         out += checks.integer(me, "sample_images", self.sample_images, 1, 1 << 16)
         out += checks.real(me, "sharpness", self.sharpness, 0)
-        out += checks.real(me, "whiten", self.whiten, 0)
+        if self.whiten is not None:
+            out += checks.real(me, "whiten", self.whiten, 0)
         out += checks.boolean(me, "overlap", self.overlap)
         out += checks.boolean(me, "mirror", self.mirror)
         if self.subsampling is not None:
@@ -131,23 +132,24 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
     def fitted(self) -> list[Tensor]:
         """Return the whitening and the landmarks of both layers."""
         layers = [t for layer in (self._first, self._second) for t in (*layer.filters, *layer.roots)]
-        return [*self._whitening.fitted(), *layers]
+        return [*([] if self._whitening is None else self._whitening.fitted()), *layers]
 
     def _draw(self, X: Any) -> None:
         self._stride = self._check_shape(self.input_shape_)
         sample, stream = self._tensor(X), Stream(self.seed_).child("ckn")
         n, q, dual = len(sample), self.filter_size, GaussDual(self.sharpness)
-        total = n * (self.input_shape_[0] - q + 1) * (self.input_shape_[1] - q + 1)
-        self._whitening = PatchWhitening(q, self.whiten, self.mirror, unit=False)
-        self._whitening.fit(sample, stream.child("whitening").subset(total, WHITENED).to(sample.device))
+        self._whitening, first, even = None, q, self.input_shape_[2]
+        if self.whiten is not None:
+            total = n * (self.input_shape_[0] - q + 1) * (self.input_shape_[1] - q + 1)
+            index = stream.child("whitening").subset(total, WHITENED).to(sample.device)
+            self._whitening = PatchWhitening(q, self.whiten, self.mirror, unit=False).fit(sample, index)
+            first, even = 1, self._whitening.even
+        halves, count = Halves(first, even if self.mirror else None), self.filters // (1 + self.mirror)
         with torch.inference_mode():
-            count, even = self.filters, None
-            if self.mirror:
-                count, even = self.filters // 2, self._whitening.even
-            self._first = AveragedLayer(Halves(1, even), count, dual, self._pool)
-            self._first.fit(n, map(self._whitening, sample.split(IMAGES)), stream.child("first"))
-            even = self._first.channels if self.mirror else None
-            self._second = AveragedLayer(Halves(q, even), self.drawn // self.cells**2, dual, self._cells)
+            self._first = AveragedLayer(halves, count, dual, self._pool)
+            self._first.fit(n, map(self._whitened, sample.split(IMAGES)), stream.child("first"))
+            halves, count = Halves(q, self._first.even), self.drawn // self.cells**2
+            self._second = AveragedLayer(halves, count, dual, self._cells)
             self._second.fit(n, map(self._maps, sample.split(IMAGES)), stream.child("second"))
 
     def _check_shape(self, shape: Sequence[int]) -> int:
@@ -158,9 +160,9 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         if min(shape[:2]) < need:
             got = f"{shape[0]} x {shape[1]}"
             raise DataError(must_be("X", me, f"at least {need} x {need} pixels", got, "Use smaller patches."))
-        if q * q * shape[2] == 1:
+        if self.whiten is not None and q * q * shape[2] == 1:
             remedy = "A patch of one number has no contrast."
-            raise DataError(must_be("filter_size", me, ">= 2 for grey images", q, remedy))
+            raise DataError(must_be("filter_size", me, ">= 2 for whitened grey patches", q, remedy))
         return stride
 
     def _pool(self, side: int) -> Tensor:
@@ -169,8 +171,11 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
     def _cells(self, side: int) -> Tensor:
         return means(side, edges(side, self.cells, self.overlap), torch.float64) / self.cells**0.5
 
+    def _whitened(self, batch: Tensor) -> Tensor:
+        return batch if self._whitening is None else self._whitening(batch)
+
     def _maps(self, batch: Tensor) -> Tensor:
-        return self._first(self._whitening(batch))
+        return self._first(self._whitened(batch))
 
     def _features(self, batch: Tensor) -> Tensor:
         z = torch.cat([self._averages(part) for part in batch.split(IMAGES)])
@@ -179,18 +184,20 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
     def _averages(self, batch: Tensor) -> Tensor:
         """Return the features of a few images; with `mirror` only those that a mirror image keeps."""
         z = self._second(self._maps(batch))
-        return Halves(self.cells, self._second.channels if self.mirror else None).rows(z)[0].flatten(1)
+        return Halves(self.cells, self._second.even).rows(z)[0].flatten(1)
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
-        """Return the exact kernel (n, m) that both layers approximate, after the fitted whitening."""
-        exact = AveragedKernel(self.filter_size, GaussDual(self.sharpness), self._pool, self._cells)
+        """Return the exact kernel (n, m) that both layers approximate, after the whitening."""
+        q = self.filter_size
+        sides = q if self._whitening is None else 1, q
+        exact = AveragedKernel(sides, GaussDual(self.sharpness), self._pool, self._cells)
         x = self._tensor(X)
         y = x if Y is None else self._tensor(Y)
         with torch.inference_mode():
-            white = self._whitening(x)
-            out = exact(white, None if Y is None else self._whitening(y))
+            white = self._whitened(x)
+            out = exact(white, None if Y is None else self._whitened(y))
             if self.mirror:
-                out = (out + exact(white, self._whitening(y.flip(2)))) / 2
+                out = (out + exact(white, self._whitened(y.flip(2)))) / 2
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:

@@ -22,19 +22,19 @@ Weights = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class AveragedKernel:
-    """A call gives the Gram matrix of whitened patches x (n, h, w, d), y (m, h, w, d).
+    """A call gives the Gram matrix of images x (n, h, w, c), y (m, h, w, c).
 
     Parameters
     ----------
-    q : int
-        Side of the patches of the second layer.
+    sides : (int, int)
+        Sides of the patches of both layers.
     dual : DualActivation
         The non-linearity of both layers.
     pool, cells : callable
         Map a side to the matrix of the averages after the first and after the second layer.
     """
 
-    q: int
+    sides: tuple[int, int]
     dual: DualActivation
     pool: Weights
     cells: Weights
@@ -49,22 +49,29 @@ class AveragedKernel:
         norms_y = {int(j): self._norm(y[j]) for j in np.unique(iy)}
         out = []
         for i, j in zip(ix, iy, strict=True):
-            k = self._first(self._sigma(x[i], y[j]), norms_x[int(i)], norms_y[int(j)])
+            k = self._activated(self._sigma(x[i], y[j]), norms_x[int(i)], norms_y[int(j)])
             out.append(torch.einsum("abab->", _averaged(k, self.cells)))
         return torch.stack(out)
 
+    def _norm(self, x: Tensor) -> Tensor:
+        return _diagonal(self._sigma(x, x))
+
     def _sigma(self, x: Tensor, y: Tensor) -> Tensor:
         """Return the kernel of the patches of the second layer."""
-        k = self._first(torch.einsum("abk,cdk->abcd", x, y), x.square().sum(-1), y.square().sum(-1))
-        return patch_mean(_averaged(k, self.pool), self.q)
+        norm_x, norm_y = (_diagonal(self._patches(z, z)) for z in (x, y))
+        k = self._activated(self._patches(x, y), norm_x, norm_y)
+        return patch_mean(_averaged(k, self.pool), self.sides[1])
 
-    def _norm(self, x: Tensor) -> Tensor:
-        sigma = self._sigma(x, x)
-        return torch.einsum("abab->ab", sigma)
+    def _patches(self, x: Tensor, y: Tensor) -> Tensor:
+        return patch_mean(torch.einsum("abk,cdk->abcd", x, y), self.sides[0])
 
-    def _first(self, sigma: Tensor, x: Tensor, y: Tensor) -> Tensor:
+    def _activated(self, sigma: Tensor, x: Tensor, y: Tensor) -> Tensor:
         root = (x[:, :, None, None] * y).sqrt()
         return root * self.dual.first(sigma * reciprocal(root))
+
+
+def _diagonal(sigma: Tensor) -> Tensor:
+    return torch.einsum("abab->ab", sigma)
 
 
 def _averaged(k: Tensor, weights: Weights) -> Tensor:

@@ -70,9 +70,9 @@ class AveragedLayer:
         return self.halves.even is not None
 
     @property
-    def channels(self) -> int:
-        """Landmarks found, without mirror images."""
-        return len(self.filters[0])
+    def even(self) -> int | None:
+        """Even channels of the result; None without parity."""
+        return len(self.filters[0]) if self.paired else None
 
     def fit(self, images: int, maps: Iterable[Tensor], stream: Stream) -> None:
         """Choose landmarks from the maps of `images` images, which come in blocks."""
@@ -90,7 +90,7 @@ class AveragedLayer:
         self.roots = [inverse_root(gram).to(centres[0].dtype) for gram in self._grams(centres)]
 
     def _grams(self, centres: list[Tensor]) -> list[Tensor]:
-        """Return the kernel of the landmarks, float64; with parity, of their sums and of their differences."""
+        """Return the kernel of landmarks, float64; with parity, of their sums and of their differences."""
         e, *odd = [half.double() @ half.double().T for half in centres]
         if not odd:
             return [self.dual.first(e)]
