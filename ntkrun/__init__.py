@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ntkrun.maths.estimators.ridge import NTKRidgeClassifier, NTKRidgeRegressor
+    from ntkrun.maths.method.ckn import ConvKernelNetwork
     from ntkrun.maths.method.cntk_nystrom import CNTKNystrom
     from ntkrun.maths.method.cntk_sketch import CNTKSketch
     from ntkrun.maths.method.exact_cntk import ExactCNTK
@@ -28,6 +29,7 @@ NUMBERS = 1
 __all__ = [
     "CNTKNystrom",
     "CNTKSketch",
+    "ConvKernelNetwork",
     "ExactCNTK",
     "ExactNTK",
     "GradientFeatures",
@@ -41,6 +43,7 @@ __all__ = [
 _HOME = {
     "CNTKNystrom": "method.cntk_nystrom",
     "CNTKSketch": "method.cntk_sketch",
+    "ConvKernelNetwork": "method.ckn",
     "ExactCNTK": "method.exact_cntk",
     "ExactNTK": "method.exact_ntk",
     "GradientFeatures": "method.grad_rf",

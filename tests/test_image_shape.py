@@ -15,7 +15,7 @@ def rows(tiny_npz, tmp_path):
     return tmp_path / "rows.npz"
 
 
-@pytest.mark.parametrize("method", ["cntk_sketch", "cntk_nystrom", "random_patches", "exact_cntk"])
+@pytest.mark.parametrize("method", ["cntk_sketch", "cntk_nystrom", "random_patches", "ckn", "exact_cntk"])
 def test_rows_are_cut_into_images(ntkrun, rows, method):
     feature_dim = [] if method.startswith("exact") else ["feature_dim=64"]
     words = ["dataset=npz", f"dataset.path={rows}", f"method={method}", "baseline=none", *feature_dim]

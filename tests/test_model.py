@@ -51,6 +51,7 @@ def trained(tmp_path, tiny_npz, monkeypatch):
         ["method=rff", "dataset.preprocess=contrast"],
         ["method=random_patches"],
         ["method=ntk_nystrom"],
+        ["method=ckn"],
         ["method=exact_ntk"],
         ["method=exact_cntk", "dataset.augment=flip", "dataset.n_train=40"],
     ],

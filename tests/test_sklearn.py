@@ -19,6 +19,7 @@ import ntkrun
 from ntkrun import (
     CNTKNystrom,
     CNTKSketch,
+    ConvKernelNetwork,
     ExactCNTK,
     ExactNTK,
     GradientFeatures,
@@ -45,6 +46,7 @@ ESTIMATORS = [
     RandomFourierFeatures(64),
     Raw(),
     RandomPatches(64, filter_size=1, cells=1),
+    ConvKernelNetwork(64, filters=32, filter_size=1, whiten=None),
     NTKRidgeClassifier(NTKSketch(64)),
     NTKRidgeClassifier(Raw()),
     NTKRidgeRegressor(NTKRandomFeatures(64)),

@@ -10,6 +10,7 @@ from sklearn.base import clone
 from ntkrun import (
     CNTKNystrom,
     CNTKSketch,
+    ConvKernelNetwork,
     ExactCNTK,
     RandomPatches,
 )
@@ -27,6 +28,7 @@ IMAGES = [
     CNTKNystrom(64, dim=8, depth=2, candidates=64),
     ExactCNTK(depth=2),
     RandomPatches(64),
+    ConvKernelNetwork(64, filters=32),
 ]
 
 

@@ -51,7 +51,7 @@ def test_any_scale_gives_the_same_finite_numbers(name, scale, tmp_path):
 
 @pytest.mark.parametrize("preprocess", ["standardize", "contrast", "zca"])
 @pytest.mark.parametrize("kind", ["duplicates", "constant", "zero", "one pixel"])
-@pytest.mark.parametrize("name", ["cntk_sketch", "ntk_sketch", "random_patches", "raw"])
+@pytest.mark.parametrize("name", ["ckn", "cntk_sketch", "ntk_sketch", "random_patches", "raw"])
 def test_degenerate_inputs(name, kind, preprocess, tmp_path):
     (x, y), (x_test, y_test) = images(60), images(20)
     if kind == "duplicates":

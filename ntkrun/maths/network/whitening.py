@@ -16,11 +16,11 @@ ROUNDING = 1e-12
 
 
 class PatchWhitening:
-    """Turns q x q patches into vectors of unit norm whose coordinates are nearly uncorrelated.
+    """Turns q x q patches into vectors whose coordinates are nearly uncorrelated.
 
     A patch loses its mean, is divided by its contrast, loses the mean of the training patches, is multiplied
-    by (covariance + regulariser * mean eigenvalue)^(-1/2), and is scaled to unit norm. A constant patch
-    becomes zero.
+    by (covariance + regulariser * mean eigenvalue)^(-1/2), and is scaled to unit norm unless `unit` is false.
+    A constant patch becomes zero.
 
     Parameters
     ----------
@@ -31,10 +31,12 @@ class PatchWhitening:
     mirror : bool
         Whether the covariance and the mean include the mirrored training patches. Then the first `even`
         coordinates of a patch and of its mirror image (left to right) are equal, and the others are opposite.
+    unit : bool
     """
 
-    def __init__(self, q: int, regulariser: float, mirror: bool = False):
-        self.patches, self.regulariser, self.mirror = Patches(q, same=False), regulariser, mirror
+    def __init__(self, q: int, regulariser: float, mirror: bool = False, unit: bool = True):
+        self.patches, self.regulariser = Patches(q, same=False), regulariser
+        self.mirror, self.unit = mirror, unit
 
     def fit(self, images: Tensor, index: Tensor) -> PatchWhitening:
         """Fit to the patches of images (n, h, w, c) at `index` (s,) of the flattened positions."""
@@ -62,12 +64,12 @@ class PatchWhitening:
         total = self.patches.norm(pixels.sum(-1)) * q
         square = energy - total.square() / size
         z = self.patches.multiply(images, self.patches.filters(self.matrix, images.dtype))
-        return self._unit(z, square, energy)
+        return self._done(z, square, energy)
 
     def rows(self, images: Tensor, index: Tensor) -> Tensor:
         """Return the whitened patches at `index` (s,) of the flattened positions, (s, q q c) float64."""
         rows, square = self._centred(images, index)
-        return self._unit(rows @ self.matrix.T, square, self.patches.take(images, index).square().sum(1))
+        return self._done(rows @ self.matrix.T, square, self.patches.take(images, index).square().sum(1))
 
     def fitted(self) -> list[Tensor]:
         """Return what `fit` took from the images."""
@@ -87,10 +89,11 @@ class PatchWhitening:
         contrast = torch.where(square > ROUNDING * energy, square + self.floor, 0).sqrt()
         return z * reciprocal(contrast).to(z.dtype)[..., None]
 
-    def _unit(self, z: Tensor, square: Tensor, energy: Tensor) -> Tensor:
+    def _done(self, z: Tensor, square: Tensor, energy: Tensor) -> Tensor:
         shift = self.shift.to(z.dtype)
         z = self._scaled(z, square, energy) - shift
-        norm = torch.where(square > ROUNDING * energy, z.norm(dim=-1).to(torch.float64), 0)
+        norm = z.norm(dim=-1).to(torch.float64) if self.unit else torch.ones_like(square)
+        norm = torch.where(square > ROUNDING * energy, norm, 0)
         return z * reciprocal(norm).to(z.dtype)[..., None]
 
     def _basis(self, images: Tensor) -> tuple[Tensor, int]:

@@ -21,6 +21,16 @@ from ntkrun.maths.network.layers import Chain, read, steps
 RELU = ReluDual()
 
 
+def patch_mean(z: Tensor, q: int) -> Tensor:
+    """Return the mean over the q x q displacements that z (h, w, h', w') has in both images."""
+    sizes = [s - q + 1 for s in z.shape]
+    out = z.new_zeros(sizes)
+    for a in range(q):
+        for b in range(q):
+            out += z[a : a + sizes[0], b : b + sizes[1], a : a + sizes[2], b : b + sizes[3]]
+    return out.div_(q * q)
+
+
 @dataclass(frozen=True)
 class LayeredCNTK:
     """The exact kernel of a list of layers; a call gives the Gram matrix of image batches.
@@ -84,14 +94,7 @@ class _Maps:
 
     def mean(self, z: Tensor) -> Tensor:
         q = self.kernel.filter_size
-        if self.kernel.padding == "same":
-            z = F.pad(z, (q // 2,) * 8)
-        sizes = [s - q + 1 for s in z.shape]
-        out = z.new_zeros(sizes)
-        for a in range(q):
-            for b in range(q):
-                out += z[a : a + sizes[0], b : b + sizes[1], a : a + sizes[2], b : b + sizes[3]]
-        return out.div_(q * q)
+        return patch_mean(F.pad(z, (q // 2,) * 8) if self.kernel.padding == "same" else z, q)
 
     def pool(self, z: Tensor) -> Tensor:
         for _ in range(2):

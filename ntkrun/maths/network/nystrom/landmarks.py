@@ -137,12 +137,17 @@ def nystrom(between: Tensor, gram: Tensor, dim: int) -> Tensor:
     between (r, r) is the kernel of the landmarks, gram (s, r) that of a sample with them, both float64. The
     columns are the `dim` directions with the largest second moment over the sample, largest first.
     """
+    white = inverse_root(between)
+    directions = principal(gram @ white, dim)
+    return white @ directions
+
+
+def inverse_root(between: Tensor) -> Tensor:
+    """Return K_zz^(-1/2) (r, r) for K_zz `between`, float64; eigenvalues below FLOOR count as zero."""
     values, vectors = eigh(between)
     keep = values > FLOOR * values[-1].clamp(min=1e-300)
     root = torch.where(keep, values.clamp(min=1e-300).rsqrt(), 0.0)
-    white = (vectors * root) @ vectors.T
-    directions = principal(gram @ white, dim)
-    return white @ directions
+    return (vectors * root) @ vectors.T
 
 
 def principal(z: Tensor, dim: int) -> Tensor:
