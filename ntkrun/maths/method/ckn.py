@@ -186,13 +186,11 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         return self._first(self._whitened(batch))
 
     def _features(self, batch: Tensor) -> Tensor:
-        z = torch.cat([self._averages(part) for part in self._blocks(batch)])
+        averages = [self._second.averages(self._maps(part)) for part in self._blocks(batch)]
+        z = self._second.rooted([torch.cat(parts) for parts in zip(*averages, strict=True)])
+        # all cells as one patch: with `mirror` only what a mirror image keeps
+        z = Halves(self.cells, self._second.even).rows(z)[0].flatten(1)
         return F.pad(z, (0, self.drawn - z.shape[1]))
-
-    def _averages(self, batch: Tensor) -> Tensor:
-        """Return the features of a few images; with `mirror` only those that a mirror image keeps."""
-        z = self._second(self._maps(batch))
-        return Halves(self.cells, self._second.even).rows(z)[0].flatten(1)
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return the exact kernel (n, m) that both layers approximate, after the whitening."""
