@@ -19,6 +19,8 @@ def rows(tiny_npz, tmp_path):
 def test_rows_are_cut_into_images(ntkrun, rows, method):
     feature_dim = [] if method.startswith("exact") else ["feature_dim=64"]
     words = ["dataset=npz", f"dataset.path={rows}", f"method={method}", "baseline=none", *feature_dim]
+    if method == "ckn":
+        words.append("method.mirror=false")
     code, _, err = ntkrun(*words, "method.image_shape=[7,6,2]")
     assert code == 0, err
     (path,) = ntkrun.out.glob("runs/*/result.json")

@@ -18,14 +18,18 @@ from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.network.exact.averaged import AveragedKernel
 from ntkrun.maths.network.nystrom.averaged import AveragedLayer, gaussian
-from ntkrun.maths.network.nystrom.head import IMAGES, LANDMARKS
+from ntkrun.maths.network.nystrom.head import LANDMARKS
 from ntkrun.maths.network.nystrom.parity import Halves
 from ntkrun.maths.network.nystrom.threshold import edges, means
 from ntkrun.maths.network.whitening import PatchWhitening
 from ntkrun.maths.rng import Stream
 
+# Share of the mean squared contrast that is added to that of each patch: patches keep much of their contrast.
+CONTRAST = 2.0
 # training patches that the whitening is fitted to
 WHITENED = 1 << 16
+# positions computed at a time, so that kernel values stay in the cache
+POSITIONS = 4096
 # images of at least so many patches across are halved by the pool
 LARGE = 12
 
@@ -142,15 +146,16 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         if self.whiten is not None:
             total = n * (self.input_shape_[0] - q + 1) * (self.input_shape_[1] - q + 1)
             index = stream.child("whitening").subset(total, WHITENED).to(sample.device)
-            self._whitening = PatchWhitening(q, self.whiten, self.mirror, unit=False).fit(sample, index)
+            whitening = PatchWhitening(q, self.whiten, self.mirror, unit=False, floor=CONTRAST)
+            self._whitening = whitening.fit(sample, index)
             first, even = 1, self._whitening.even
         halves, count = Halves(first, even if self.mirror else None), self.filters // (1 + self.mirror)
         with torch.inference_mode():
             self._first = AveragedLayer(halves, count, dual, self._pool)
-            self._first.fit(n, map(self._whitened, sample.split(IMAGES)), stream.child("first"))
+            self._first.fit(n, map(self._whitened, self._blocks(sample)), stream.child("first"))
             halves, count = Halves(q, self._first.even), self.drawn // self.cells**2
             self._second = AveragedLayer(halves, count, dual, self._cells)
-            self._second.fit(n, map(self._maps, sample.split(IMAGES)), stream.child("second"))
+            self._second.fit(n, map(self._maps, self._blocks(sample)), stream.child("second"))
 
     def _check_shape(self, shape: Sequence[int]) -> int:
         """Return the stride of the pool for images of this shape, or raise DataError."""
@@ -165,6 +170,9 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
             raise DataError(must_be("filter_size", me, ">= 2 for whitened grey patches", q, remedy))
         return stride
 
+    def _blocks(self, batch: Tensor) -> tuple[Tensor, ...]:
+        return batch.split(max(1, POSITIONS // (batch.shape[1] * batch.shape[2])))
+
     def _pool(self, side: int) -> Tensor:
         return gaussian(side, self._stride)
 
@@ -178,13 +186,11 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         return self._first(self._whitened(batch))
 
     def _features(self, batch: Tensor) -> Tensor:
-        z = torch.cat([self._averages(part) for part in batch.split(IMAGES)])
+        averages = [self._second.averages(self._maps(part)) for part in self._blocks(batch)]
+        z = self._second.rooted([torch.cat(parts) for parts in zip(*averages, strict=True)])
+        # all cells as one patch: with `mirror` only what a mirror image keeps
+        z = Halves(self.cells, self._second.even).rows(z)[0].flatten(1)
         return F.pad(z, (0, self.drawn - z.shape[1]))
-
-    def _averages(self, batch: Tensor) -> Tensor:
-        """Return the features of a few images; with `mirror` only those that a mirror image keeps."""
-        z = self._second(self._maps(batch))
-        return Halves(self.cells, self._second.even).rows(z)[0].flatten(1)
 
     def kernel(self, X: Any, Y: Any = None) -> Any:
         """Return the exact kernel (n, m) that both layers approximate, after the whitening."""

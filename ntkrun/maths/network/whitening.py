@@ -8,8 +8,7 @@ from torch import Tensor
 from ntkrun.maths.network.nystrom.layers import Patches
 from ntkrun.maths.network.positions import reciprocal
 
-# Added to the squared contrast of a patch, as a share of its mean over the training patches. Coates and Ng
-# add 10 to the variance of grey values in [0, 255], which is about this share.
+# Coates and Ng add 10 to the variance of grey values in [0, 255], which is about this share of the mean.
 FLOOR = 0.01
 # A patch with less than this share of its square around its mean is constant up to rounding.
 ROUNDING = 1e-12
@@ -32,17 +31,21 @@ class PatchWhitening:
         Whether the covariance and the mean include the mirrored training patches. Then the first `even`
         coordinates of a patch and of its mirror image (left to right) are equal, and the others are opposite.
     unit : bool
+    floor : float
+        Added to the squared contrast of a patch, as a share of its mean over the training patches.
     """
 
-    def __init__(self, q: int, regulariser: float, mirror: bool = False, unit: bool = True):
+    def __init__(
+        self, q: int, regulariser: float, mirror: bool = False, unit: bool = True, floor: float = FLOOR
+    ):
         self.patches, self.regulariser = Patches(q, same=False), regulariser
-        self.mirror, self.unit = mirror, unit
+        self.mirror, self.unit, self.share = mirror, unit, floor
 
     def fit(self, images: Tensor, index: Tensor) -> PatchWhitening:
         """Fit to the patches of images (n, h, w, c) at `index` (s,) of the flattened positions."""
         rows, square = self._centred(images, index)
         d = rows.shape[1]
-        self.floor = FLOOR * float(square.mean())
+        self.floor = self.share * float(square.mean())
         basis, self.even = self._basis(images)
         z = self._scaled(rows, square, square) @ basis.T
         mean, cross = z.mean(0), z.new_ones(d, d)

@@ -20,8 +20,8 @@ from ntkrun.maths.network.nystrom.parity import Halves
 from ntkrun.maths.network.positions import patch_sum, reciprocal
 from ntkrun.maths.rng import Stream
 
-# patches that k-means is given, at least four per landmark
-CANDIDATES = 1 << 15
+# patches that k-means is given, or SHARE per landmark if that is more
+CANDIDATES, SHARE = 1 << 14, 8
 
 Weights = Callable[[int], Tensor]
 
@@ -37,10 +37,9 @@ def gaussian(side: int, stride: int) -> Tensor:
     return weights / weights.sum(1, keepdim=True)
 
 
-def average(u: Tensor, weights: Weights) -> Tensor:
-    """Return the averages (n, h', w', r) of u (n, h, w, r), by the same kind of weights down and across."""
+def average(u: Tensor, down: Tensor, across: Tensor) -> Tensor:
+    """Return the averages (n, h', w', r) of u (n, h, w, r) for weights down (h', h) and across (w', w)."""
     n, h, w, r = u.shape
-    down, across = (weights(side).to(u) for side in (h, w))
     return across @ (down @ u.view(n, h, w * r)).view(n, -1, w, r)
 
 
@@ -80,12 +79,15 @@ class AveragedLayer:
         widths: list[int] = []
         for number, block in enumerate(maps):
             h, w = (side - self.halves.q + 1 for side in block.shape[1:3])
-            share = -(-max(CANDIDATES, 4 * self.count) * len(block) // images)
+            self.axes = [self.weights(side).to(block) for side in (h, w)]
+            share = -(-max(CANDIDATES, SHARE * self.count) * len(block) // images)
             index = stream.child(number).subset(len(block) * h * w, share).to(block.device)
             halves = self.halves.take(block, index)
             widths = [half.shape[1] for half in halves]
             found.append(torch.cat(halves, 1))
-        centres = clusters(torch.cat(found), widths, self.count, stream.generator())
+        rows = torch.cat(found)
+        del found
+        centres = clusters(rows, widths, self.count, stream.generator())
         self.filters = [self.halves.filters(half) for half in centres]
         self.roots = [inverse_root(gram).to(centres[0].dtype) for gram in self._grams(centres)]
 
@@ -99,7 +101,10 @@ class AveragedLayer:
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Return the maps after the layer."""
-        parts = self.averages(maps)
+        return self.rooted(self.averages(maps))
+
+    def rooted(self, parts: list[Tensor]) -> Tensor:
+        """Return averages times the root, (n, h', w', c')."""
         return torch.cat([part @ root for part, root in zip(parts, self.roots, strict=True)], 3)
 
     def averages(self, maps: Tensor) -> list[Tensor]:
@@ -113,7 +118,7 @@ class AveragedLayer:
                 u = [u[0] + u[1], u[0] - u[1]]
             for v in u:
                 self.dual.activate(v, None, inverse, root / q)
-            u = [average(v, self.weights) for v in u]
+            u = [average(v, *self.axes) for v in u]
             if self.paired:
                 u = [(u[0] + u[1]) / 2**0.5, (u[0] - u[1]) / 2**0.5]
             out.append(u)

@@ -16,11 +16,12 @@ def clusters(rows: Tensor, widths: list[int], count: int, generator: torch.Gener
     """Return at most `count` centres of unit norm as halves (r, width), for rows (s, sum of widths).
 
     With an odd half, a centre stands for itself and its mirror image, and rows are mirrored to fit. Rows of
-    norm zero are left out, unless there is nothing else.
+    norm zero are left out, unless there is nothing else. `rows` is overwritten.
     """
     norm = rows.norm(dim=1)
-    rows = rows * reciprocal(norm)[:, None]
-    rows = rows[norm > 0] if norm.any() else rows[:1]
+    rows.mul_(reciprocal(norm)[:, None])
+    if not norm.all():
+        rows = rows[norm > 0] if norm.any() else rows[:1]
     order = torch.randperm(len(rows), generator=generator)[:count].to(rows.device)
     centres = rows[order]
     for _ in range(STEPS if len(centres) < len(rows) else 0):
