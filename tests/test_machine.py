@@ -1,5 +1,6 @@
 """Test the load beside a run, its memory peak, and threads that wait without spinning."""
 
+import os
 import subprocess
 import sys
 import time
@@ -99,3 +100,17 @@ def test_a_small_system_is_solved_by_one_thread():
             assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)
+
+
+def test_starting_compiled_threads_leaves_torch_its_own():
+    """numba's threads start once per process, hence another process."""
+    code = """
+import torch
+from ntkrun.maths.dual.cpu import as_many_threads_as_torch
+print(torch.get_num_threads(), as_many_threads_as_torch(), torch.get_num_threads())
+"""
+    limits = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "NUMBA_NUM_THREADS": "2"}
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | limits, capture_output=True, text=True
+    )
+    assert run.stdout.split() == ["1", "1", "1"], run.stderr

@@ -34,9 +34,15 @@ def arcsin_coefficients() -> np.ndarray:
 
 
 def as_many_threads_as_torch() -> int:
-    """Let compiled loops use as many threads as torch, and return that number."""
-    threads = max(1, min(torch.get_num_threads(), nb.config.NUMBA_NUM_THREADS))
+    """Let compiled loops use as many threads as torch, and return that number.
+
+    The first call starts numba's threads, and that sets OpenMP's number, hence torch's, to all cores.
+    """
+    asked = torch.get_num_threads()
+    threads = max(1, min(asked, nb.config.NUMBA_NUM_THREADS))
     nb.set_num_threads(threads)
+    if torch.get_num_threads() != asked:
+        torch.set_num_threads(asked)
     return threads
 
 
