@@ -142,3 +142,10 @@ def test_every_command_has_help_that_costs_nothing(name):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert f"usage: ntkrun {name}" in done.stdout
+
+
+def test_a_run_reports_both_errors_of_its_kernel(ntkrun):
+    assert ntkrun("dataset.n_train=200", "dataset.n_test=20", "feature_dim=256", "baseline=estimate")[0] == 0
+    (result,) = (json.loads(p.read_text()) for p in ntkrun.out.glob("runs/*/result.json"))
+    assert 0 < result["kernel/error"] < 0.5
+    assert result["kernel/error"] < result["kernel/spectral_error"] < 100
