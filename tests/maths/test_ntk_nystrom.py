@@ -107,11 +107,11 @@ def test_pivoted_landmarks_are_near_the_best_and_find_small_clusters(name):
 
 def test_memory_has_no_matrix_of_all_candidates():
     x = RNG.normal(size=(20_000, 8)).astype(np.float32)
-    NTKNystrom(64, depth=1).fit(x[:2000])  # loads what is loaded once
+    NTKNystrom(64, depth=1, candidates=20_000).fit(x[:2000])  # loads what is loaded once
     before = machine.rss_mb()
     if not machine.reset_peak_rss():
         pytest.skip("this system does not tell the peak of a part of a process")
-    method = NTKNystrom(64, depth=1).fit(x)
+    method = NTKNystrom(64, depth=1, candidates=20_000).fit(x)
     assert len(set(method.compact()[1].tolist())) == 64
     assert machine.peak_rss_mb() - before < 100  # 20,000 x 20,000 numbers take 1,526 or more
 

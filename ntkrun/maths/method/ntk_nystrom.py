@@ -46,7 +46,7 @@ class NTKNystrom(RowMethod, FeatureMethod):
         probability proportional to what the others leave unexplained. "uniform" is faster; its kernel error
         is larger, but not always that of predictions.
     candidates : int
-        Training rows that landmarks are chosen from, at least n_components.
+        Training rows that landmarks are chosen from, evenly spread; at least n_components.
     random_state : int, None or RandomState
         Seed of the choice of landmarks.
     device : str
@@ -68,7 +68,7 @@ class NTKNystrom(RowMethod, FeatureMethod):
     kernel_name: str = "ntk"
     bandwidth: float | None = None
     sampling: str = "pivoted"
-    candidates: int = 50_000
+    candidates: int = 10_000
     random_state: Any = 0
     device: str = "cpu"
     dtype: str = "float32"
