@@ -38,7 +38,7 @@ LARGE = 12
 class ConvKernelNetwork(ImageMethod, FeatureMethod):
     """Features of an unsupervised convolutional kernel network with two layers (Mairal 2016).
 
-    The first layer maps whitened patches x of the image by k(x, landmarks), k(x, z) = |x||z| exp(sharpness
+    The first layer maps whitened patches x of the image by k(x, landmarks), k(x, z) = ‖x‖ ‖z‖ exp(sharpness
     (cos - 1)), times the inverse root of k between landmarks, and averages the map with Gaussian weights.
     The second does the same with patches of that map, and averages over parts of the image. Landmarks are
     centres of spherical k-means on patches of training images; labels are never used. Not a tangent kernel.
