@@ -17,7 +17,7 @@ from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.images import ImageMethod
 from ntkrun.maths.network.exact.averaged import AveragedKernel
-from ntkrun.maths.network.nystrom.averaged import AveragedLayer, gaussian
+from ntkrun.maths.network.nystrom.averaged import AveragedLayer, candidates, gaussian
 from ntkrun.maths.network.nystrom.head import LANDMARKS
 from ntkrun.maths.network.nystrom.parity import Halves
 from ntkrun.maths.network.nystrom.threshold import edges, means
@@ -205,6 +205,12 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
             if self.mirror:
                 out = (out + exact(white, self._whitened(y.flip(2)))) / 2
         return out if isinstance(X, Tensor) else out.cpu().numpy()
+
+    def fit_bytes(self, rows: int, shape: Sequence[int]) -> int:
+        """Return the bytes of the sample, and of the second layer's patches (joined) and K_zz (decomposed)."""
+        size, count = torch.finfo(DTYPES[self.dtype]).bits // 8, self.drawn // self.cells**2
+        patches = size * candidates(count) * self.filter_size**2 * self.filters
+        return super().fit_bytes(rows, shape) + patches + max(patches, 64 * count**2)
 
     def bytes_per_row(self, shape: Sequence[int]) -> int:
         """Return the bytes of a row during transform: the responses of a layer, its maps, and features."""

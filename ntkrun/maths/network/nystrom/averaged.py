@@ -20,10 +20,13 @@ from ntkrun.maths.network.nystrom.parity import Halves
 from ntkrun.maths.network.positions import patch_sum, reciprocal
 from ntkrun.maths.rng import Stream
 
-# patches that k-means is given, or SHARE per landmark if that is more
-CANDIDATES, SHARE = 1 << 14, 8
 
 Weights = Callable[[int], Tensor]
+
+
+def candidates(count: int) -> int:
+    """Return the number of patches that k-means with `count` centres is given."""
+    return max(1 << 14, 8 * count)
 
 
 def gaussian(side: int, stride: int) -> Tensor:
@@ -80,7 +83,7 @@ class AveragedLayer:
         for number, block in enumerate(maps):
             h, w = (side - self.halves.q + 1 for side in block.shape[1:3])
             self.axes = [self.weights(side).to(block) for side in (h, w)]
-            share = -(-max(CANDIDATES, SHARE * self.count) * len(block) // images)
+            share = -(-candidates(self.count) * len(block) // images)
             index = stream.child(number).subset(len(block) * h * w, share).to(block.device)
             halves = self.halves.take(block, index)
             widths = [half.shape[1] for half in halves]
