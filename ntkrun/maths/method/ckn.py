@@ -207,7 +207,7 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         return out if isinstance(X, Tensor) else out.cpu().numpy()
 
     def fit_bytes(self, rows: int, shape: Sequence[int]) -> int:
-        """Return the bytes of the sample, and of the second layer's patches (joined) and K_zz (decomposed)."""
+        """Return the bytes of the sample, and of patches and K_zz of the second layer."""
         size, count = torch.finfo(DTYPES[self.dtype]).bits // 8, self.drawn // self.cells**2
         patches = size * candidates(count) * self.filter_size**2 * self.filters
         return super().fit_bytes(rows, shape) + patches + max(patches, 64 * count**2)

@@ -20,7 +20,6 @@ from ntkrun.maths.network.nystrom.parity import Halves
 from ntkrun.maths.network.positions import patch_sum, reciprocal
 from ntkrun.maths.rng import Stream
 
-
 Weights = Callable[[int], Tensor]
 
 
