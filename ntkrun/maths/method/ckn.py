@@ -25,7 +25,7 @@ from ntkrun.maths.network.whitening import PatchWhitening
 from ntkrun.maths.rng import Stream
 
 # Share of the mean squared contrast that is added to that of each patch: patches keep much of their contrast.
-CONTRAST = 2.0
+CONTRAST = 1.0
 # training patches that the whitening is fitted to
 WHITENED = 1 << 16
 # positions computed at a time, so that kernel values stay in the cache
@@ -94,7 +94,7 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
     filters: int = 256
     filter_size: int = 3
     sharpness: float = 2.0
-    whiten: float | None = 0.01
+    whiten: float | None = 0.03
     cells: int = 3
     overlap: bool = True
     mirror: bool = True
