@@ -142,7 +142,7 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
             ["method=cntk_sketsch"],
             2,
             "method of ntkrun must be one of ckn, cntk_nystrom, cntk_sketch, exact_cntk, exact_ntk, grad_rf, "
-            "ntk_nystrom, ntk_random_features, ntk_sketch, random_patches, raw, rff. "
+            "ntk_nystrom, ntk_random_features, ntk_sketch, random_patches, raw, rff, union. "
             "Got 'cntk_sketsch' instead. Did you mean method=cntk_sketch?",
         ),
         (["experiment=nothing"], 2, "experiment of ntkrun must be one of"),
