@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.ntk_random_features import NTKRandomFeatures
     from ntkrun.maths.method.ntk_sketch import NTKSketch
     from ntkrun.maths.method.random_patches import RandomPatches
+    from ntkrun.maths.method.union import MethodUnion
 
 __version__ = "0.1.0"
 # Raise this if numbers of a run change without a new version of its method: skip_finished reuses only
@@ -33,6 +34,7 @@ __all__ = [
     "ExactCNTK",
     "ExactNTK",
     "GradientFeatures",
+    "MethodUnion",
     "NTKNystrom",
     "NTKRandomFeatures",
     "NTKRidgeClassifier",
@@ -47,6 +49,7 @@ _HOME = {
     "ExactCNTK": "method.exact_cntk",
     "ExactNTK": "method.exact_ntk",
     "GradientFeatures": "method.grad_rf",
+    "MethodUnion": "method.union",
     "NTKNystrom": "method.ntk_nystrom",
     "NTKRandomFeatures": "method.ntk_random_features",
     "NTKRidgeClassifier": "estimators.ridge",

@@ -207,6 +207,7 @@ def typed(message: str, record: dict[str, Any], *sections: str) -> str:
             name = top if top in record and record[top] == value else f"{section}.{key}"
             # a word with _ can only be a key
             behind = r"(?![\w./]| \()" if "_" in key else r"(?==| of \S+ must )"
+            behind = r"(?=\.\w)" if isinstance(value, dict) else behind
             message = re.sub(rf"(?<![^\s(]){key}{behind}", name, message)
             message = re.sub(rf"(?<![^\s(])({re.escape(name)}=)'([\w.]+)'", r"\1\2", message)
     return message

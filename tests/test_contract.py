@@ -122,9 +122,20 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
     words += ["feature_dim=64", "baseline=none", f"output_dir={tmp_path / 'out'}"]
     # a 5 x 5 filter leaves 3 x 2 of 7 x 6 positions; a mirror image has the other class here
     left_from_right = ["filter_size=3", "method.mirror=false", "solver.lambda_max=1"]
+    parts = [
+        "+method.parts.ckn.mirror=false",
+        "method.parts.random_patches.mirror=false",
+        "method.parts.random_patches.filter_size=3",
+        "solver.lambda_max=1",
+    ]
     words += {
         "cifar10_5min": left_from_right,
-        "cifar10_15min": left_from_right,
+        "cifar10_15min": parts,
+        "cifar10_60min": [
+            *parts,
+            "method.parts.ckn.n_components=32",
+            "method.parts.small_patches.mirror=false",
+        ],
         "cifar10_patches": ["method.cells=1"],
         "cifar10_random_patches": ["filter_size=3", "dataset.augment=none", "solver.lambda_max=1"],
     }.get(name, [])

@@ -52,6 +52,7 @@ def trained(tmp_path, tiny_npz, monkeypatch):
         ["method=random_patches"],
         ["method=ntk_nystrom"],
         ["method=ckn"],
+        ["method=union"],
         ["method=exact_ntk"],
         ["method=exact_cntk", "dataset.augment=flip", "dataset.n_train=40"],
     ],

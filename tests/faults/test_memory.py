@@ -24,6 +24,7 @@ CONFIGS = {
     "nystrom 8192": ["method=cntk_nystrom", "feature_dim=8192"],
     "patches 8192": ["method=random_patches", "feature_dim=8192", "dataset.preprocess=zca"],
     "ckn 9216": ["method=ckn", "feature_dim=9216"],
+    "union 9216": ["method=union", "feature_dim=9216"],
     "rff 8192": ["method=rff", "feature_dim=8192"],
     "grad_rf 8192": ["method=grad_rf", "feature_dim=8192"],
     "rff 12288": ["method=rff", "feature_dim=12288"],

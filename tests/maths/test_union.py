@@ -64,9 +64,15 @@ def test_images_reach_the_parts_in_either_layout():
     ("options", "message"),
     [
         ({"parts": {}}, "parts of MethodUnion must be a mapping of at least one method"),
-        ({"parts": {"nothing": {}}}, "name of method must be one of ckn, "),
-        ({"parts": {"exact_ntk": {}}}, "parts.exact_ntk of MethodUnion must be a method with features"),
-        ({"parts": {"union": {}}}, "parts.union of MethodUnion must be a method with features"),
+        (
+            {"parts": {"nothing": {}}},
+            "parts.nothing of MethodUnion must be the name of a method with features",
+        ),
+        (
+            {"parts": {"exact_ntk": {}}},
+            "parts.exact_ntk of MethodUnion must be the name of a method with features",
+        ),
+        ({"parts": {"union": {}}}, "parts.union of MethodUnion must be the name of a method with features"),
         ({"parts": {"rff": 3}}, "parts.rff of MethodUnion must be a group of keys, {} for defaults"),
         (
             {"parts": {"rff": {"bandwith": 1}}},
@@ -76,7 +82,11 @@ def test_images_reach_the_parts_in_either_layout():
             {"parts": {"rff": {"device": "cpu"}}},
             "parts.rff of MethodUnion must be parameters of its method. Got 'device'",
         ),
-        ({"parts": {"rff": {"bandwidth": -1.0}}}, "bandwidth of RandomFourierFeatures must be"),
+        ({"parts": {"rff": {"bandwidth": -1.0}}}, "parts.rff.bandwidth of RandomFourierFeatures must be"),
+        (
+            {"parts": {"cntk_nystrom": {"layers": 3}}},
+            "parts.cntk_nystrom.layers of CNTKNystrom must be a list of text",
+        ),
         ({"parts": {"rff": {"weight": 0}}}, "parts.rff.weight of MethodUnion must be a finite number > 0"),
         ({"parts": {"rff": {"n_components": 7}}}, "must be 7, the sum of its parts. Got 64"),
         ({"parts": {"rff": {"n_components": 64}, "ntk_sketch": {}}}, "must be >= 65. Got 64"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.maths.method import METHODS
-from ntkrun.maths.method.base import DTYPES
+from ntkrun.maths.method.base import DTYPES, Method
 from ntkrun.maths.method.features import FeatureMethod, spread
 from ntkrun.maths.rng import HIGHEST, Stream
 
@@ -22,13 +22,13 @@ from ntkrun.maths.rng import HIGHEST, Stream
 SCALED = 512
 # arguments of the union that every part which knows them gets
 SHARED = ("image_shape", "layout", "random_state", "device", "dtype")
-PARTS = {
+PARTS: dict[str, dict[str, Any]] = {
     "ckn": {"filters": 128},
     "random_patches": {
         "filter_size": 3,
         "threshold": 0.1,
         "whiten": 0.1,
-        "cells": 3,
+        "cells": 2,
         "overlap": True,
         "mirror": True,
     },
@@ -67,7 +67,7 @@ class MethodUnion(FeatureMethod):
 
     n_components: int = 2048
     _: KW_ONLY
-    parts: dict[str, dict] = field(default_factory=lambda: {k: dict(v) for k, v in PARTS.items()})
+    parts: dict[str, Any] = field(default_factory=lambda: {k: dict(v) for k, v in PARTS.items()})
     image_shape: Sequence[int] | None = None
     layout: str | None = None
     random_state: Any = 0
@@ -87,28 +87,32 @@ class MethodUnion(FeatureMethod):
             if not isinstance(given, dict):
                 out.append(must_be(f"parts.{key}", me, "a group of keys, {} for defaults", given))
                 continue
+            name = str(given.get("method", key))
             try:
-                cls = METHODS.get(str(given.get("method", key)))
-                if not issubclass(cls, FeatureMethod) or cls is MethodUnion:
-                    out.append(must_be(f"parts.{key}", me, "a method with features", cls.name))
-                    continue
-                known = set(signature(cls).parameters) | {"method", "weight"}
-                for word in sorted(set(given) - known | set(given) & set(SHARED)):
-                    remedy = f"It knows {', '.join(sorted(known - set(SHARED)))}."
-                    out.append(must_be(f"parts.{key}", me, "parameters of its method", word, remedy))
-                out += checks.real(me, f"parts.{key}.weight", given.get("weight", 1.0), 0)
-                if "n_components" in given:
-                    columns = given["n_components"]
-                    out += checks.integer(me, f"parts.{key}.n_components", columns, 1, 1 << 24)
-            except ConfigError as error:
-                out.append(str(error))
+                cls = METHODS.get(name)
+            except ConfigError:
+                cls = Method
+            if not issubclass(cls, FeatureMethod) or cls is MethodUnion:
+                out.append(must_be(f"parts.{key}", me, "the name of a method with features", name))
+                continue
+            known = set(signature(cls).parameters) | {"method", "weight"}
+            for word in sorted(set(given) - known | set(given) & set(SHARED)):
+                remedy = f"It knows {', '.join(sorted(known - set(SHARED)))}."
+                out.append(must_be(f"parts.{key}", me, "parameters of its method", word, remedy))
+            own = {k: v for k, v in given.items() if k not in ("method", "weight")}
+            out += [f"parts.{key}.{said}" for said in checks.types(cls, own)]
+            out += checks.real(me, f"parts.{key}.weight", given.get("weight", 1.0), 0)
+            if "n_components" in given:
+                columns = given["n_components"]
+                out += checks.integer(me, f"parts.{key}.n_components", columns, 1, 1 << 24)
         if out:
             return out
         try:
             columns = self._columns()
         except ConfigError as error:
             return [str(error)]
-        return [said for key in self.parts for said in self._part(key, columns[key]).problems()]
+        parts = self.parts
+        return [f"parts.{key}.{said}" for key in parts for said in self._part(key, columns[key]).problems()]
 
     def _columns(self) -> dict[str, int]:
         """Return the columns of each part; ConfigError if they cannot add up to n_components."""
@@ -122,7 +126,7 @@ class MethodUnion(FeatureMethod):
         return fixed | {k: rest // len(equal) + (i < rest % len(equal)) for i, k in enumerate(equal)}
 
     def _class(self, key: str) -> type[FeatureMethod]:
-        return METHODS.get(str(self.parts[key].get("method", key)))  # type: ignore[return-value]
+        return METHODS.get(str(self.parts[key].get("method", key)))
 
     def _sized(self, key: str) -> bool:
         return "n_components" in signature(self._class(key)).parameters
