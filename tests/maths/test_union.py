@@ -60,6 +60,13 @@ def test_images_reach_the_parts_in_either_layout():
     assert MethodUnion(120, parts={"rff": {}}).for_data((9, 8, 3)).layout is None
 
 
+def test_a_new_version_of_a_part_is_another_method(monkeypatch):
+    before = MethodUnion(64, parts=TWO).identity()
+    assert before != MethodUnion(64, parts=TWO | {"narrow": TWO["narrow"] | {"weight": 2.0}}).identity()
+    monkeypatch.setattr(RFF, "version", 99)
+    assert before != MethodUnion(64, parts=TWO).identity()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

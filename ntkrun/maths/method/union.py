@@ -14,7 +14,7 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.maths.method import METHODS
-from ntkrun.maths.method.base import DTYPES, Method
+from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.features import FeatureMethod, spread
 from ntkrun.maths.rng import HIGHEST, Stream
 
@@ -89,9 +89,9 @@ class MethodUnion(FeatureMethod):
                 continue
             name = str(given.get("method", key))
             try:
-                cls = METHODS.get(name)
+                cls: type = METHODS.get(name)
             except ConfigError:
-                cls = Method
+                cls = object
             if not issubclass(cls, FeatureMethod) or cls is MethodUnion:
                 out.append(must_be(f"parts.{key}", me, "the name of a method with features", name))
                 continue
@@ -140,6 +140,13 @@ class MethodUnion(FeatureMethod):
 
     def _made(self) -> dict[str, FeatureMethod]:
         return {key: self._part(key, columns) for key, columns in self._columns().items()}
+
+    def identity(self) -> dict[str, Any]:
+        """Return what determines the numbers: the versions of the parts too, and their weights."""
+        out = {k: v for k, v in super().identity().items() if (k, v) != ("layout", "channels_last")}
+        parts = {key: part.identity() for key, part in self._made().items()}
+        weights = {key: given.get("weight", 1.0) for key, given in self.parts.items()}
+        return out | {"parts": parts, "weights": weights}
 
     def for_data(self, shape: Sequence[int]) -> MethodUnion:
         """Return the method for rows of shape `shape` from a data set; images are channels-last."""
