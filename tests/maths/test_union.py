@@ -50,6 +50,10 @@ def test_columns_are_shared_or_given():
     assert columns == {"a": 31, "rff": 30, "ntk_sketch": 40}
 
 
+def test_fewer_columns_than_parts_are_folded():
+    assert MethodUnion(1, parts=TWO).fit_transform(ROWS).shape == (40, 1)
+
+
 def test_images_reach_the_parts_in_either_layout():
     parts = {"ckn": {"filters": 4}, "random_patches": {"mirror": True}, "rff": {}}
     last = MethodUnion(120, parts=parts, layout="channels_last").fit(IMAGES).transform(IMAGES)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass
 from inspect import signature
 from typing import Any
 
@@ -46,10 +46,10 @@ class MethodUnion(FeatureMethod):
     ----------
     n_components : int
         Columns of the features (`feature_dim` of a run).
-    parts : dict of str to dict
+    parts : dict of str to dict, or None
         The parameters of each part, by the name of its method. A part that is called something else names
         its method by `method`. Two more keys are allowed: `n_components`, without which a part gets an equal
-        share of the columns that are left, and `weight`, 1 by default.
+        share of the columns that are left, and `weight`, 1 by default. None takes `ckn` and `random_patches`.
     image_shape : (int, int, int) or None
         Height, width and channels of images given as rows (n, d).
     layout : {"channels_last", "channels_first"} or None
@@ -67,12 +67,16 @@ class MethodUnion(FeatureMethod):
 
     n_components: int = 2048
     _: KW_ONLY
-    parts: dict[str, Any] = field(default_factory=lambda: {k: dict(v) for k, v in PARTS.items()})
+    parts: dict[str, Any] | None = None
     image_shape: Sequence[int] | None = None
     layout: str | None = None
     random_state: Any = 0
     device: str = "cpu"
     dtype: str = "float32"
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        return PARTS if self.parts is None else self.parts
 
     def problems(self) -> list[str]:
         """Return one sentence per wrong parameter, those of the parts included."""
@@ -81,9 +85,9 @@ class MethodUnion(FeatureMethod):
 
     def _problems_of_parts(self) -> list[str]:
         me, out = type(self).__name__, []
-        if not isinstance(self.parts, dict) or not self.parts:
+        if not isinstance(self._given, dict) or not self._given:
             return [must_be("parts", me, "a mapping of at least one method", self.parts, "See method=union.")]
-        for key, given in self.parts.items():
+        for key, given in self._given.items():
             if not isinstance(given, dict):
                 out.append(must_be(f"parts.{key}", me, "a group of keys, {} for defaults", given))
                 continue
@@ -111,22 +115,26 @@ class MethodUnion(FeatureMethod):
             columns = self._columns()
         except ConfigError as error:
             return [str(error)]
-        parts = self.parts
+        parts = self._given
         return [f"parts.{key}.{said}" for key in parts for said in self._part(key, columns[key]).problems()]
 
     def _columns(self) -> dict[str, int]:
         """Return the columns of each part; ConfigError if they cannot add up to n_components."""
-        fixed = {k: int(given.get("n_components", 0)) for k, given in self.parts.items()}
-        equal = [k for k, columns in fixed.items() if not columns and self._sized(k)]
-        rest = self._asked - sum(fixed.values())
+        fixed = {k: int(given.get("n_components", 0)) for k, given in self._given.items()}
+        equal = self._equal()
+        rest = self.drawn - sum(fixed.values())
         if rest < len(equal) or (rest and not equal and any(fixed.values())):
-            least = self._asked - rest + len(equal)
+            least = sum(fixed.values()) + len(equal)
             need = f">= {least}" if equal else f"{least}, the sum of its parts"
             raise ConfigError(must_be("n_components (feature_dim)", type(self).__name__, need, self._asked))
         return fixed | {k: rest // len(equal) + (i < rest % len(equal)) for i, k in enumerate(equal)}
 
+    def _equal(self) -> list[str]:
+        """Return the parts that share the columns which are left."""
+        return [k for k, given in self._given.items() if "n_components" not in given and self._sized(k)]
+
     def _class(self, key: str) -> type[FeatureMethod]:
-        return METHODS.get(str(self.parts[key].get("method", key)))
+        return METHODS.get(str(self._given[key].get("method", key)))
 
     def _sized(self, key: str) -> bool:
         return "n_components" in signature(self._class(key)).parameters
@@ -134,7 +142,7 @@ class MethodUnion(FeatureMethod):
     def _part(self, key: str, columns: int) -> FeatureMethod:
         cls = self._class(key)
         known = signature(cls).parameters
-        given = {k: v for k, v in self.parts[key].items() if k not in ("method", "weight")}
+        given = {k: v for k, v in self._given[key].items() if k not in ("method", "weight")}
         size = {"n_components": columns} if self._sized(key) else {}
         return cls(**given | size | {name: getattr(self, name) for name in SHARED if name in known})
 
@@ -145,7 +153,7 @@ class MethodUnion(FeatureMethod):
         """Return what determines the numbers: the versions of the parts too, and their weights."""
         out = {k: v for k, v in super().identity().items() if (k, v) != ("layout", "channels_last")}
         parts = {key: part.identity() for key, part in self._made().items()}
-        weights = {key: given.get("weight", 1.0) for key, given in self.parts.items()}
+        weights = {key: given.get("weight", 1.0) for key, given in self._given.items()}
         return out | {"parts": parts, "weights": weights}
 
     def for_data(self, shape: Sequence[int]) -> MethodUnion:
@@ -155,12 +163,14 @@ class MethodUnion(FeatureMethod):
 
     def columns_for(self, shape: Sequence[int]) -> int:
         """Return the number of columns of the features of rows shaped `shape`, before fit."""
+        if self._asked < self.fewest:
+            return self._asked
         return sum(part.columns_for(shape) for part in self._made().values())
 
     @property
     def fewest(self) -> int:
-        """Parts fold their own columns."""
-        return 1
+        """Minimum columns drawn: one for each part without `n_components`."""
+        return max(1, len(self._equal()))
 
     @property
     def sample_rows(self) -> int:
@@ -187,7 +197,7 @@ class MethodUnion(FeatureMethod):
             variance = variance if variance > 0 else z.square().sum(1).mean()
             if not variance > 0:
                 raise DataError(must_be("X", type(self).__name__, f"other than 0 for {key}", "only zeros"))
-            scales.append(float(self.parts[key].get("weight", 1.0)) / variance.sqrt())
+            scales.append(float(self._given[key].get("weight", 1.0)) / variance.sqrt())
         self._scales = torch.stack(scales).to(DTYPES[self.dtype])
 
     def _features(self, batch: Tensor) -> Tensor:
