@@ -56,7 +56,7 @@ def _facts(config: RunConfig, split: Split) -> dict[str, Any]:
     """Return checksum and code version, which decide the numbers together with the configuration."""
     code = f"ntkrun {NUMBERS}"
     if config.study is None:
-        code += f", {type(config.method).__name__} {config.method.version}"
+        code += f", {config.method.code()}"
     return {"data_sha256": split.sha256, "code": code}
 
 

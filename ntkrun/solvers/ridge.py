@@ -97,6 +97,7 @@ class Equations:
         for number, sums in self.executor.run(group_sums, tasks):
             early[number] = sums
             self.rounded |= sums.single
+            del sums  # they are as large as the next group's
             while done in early:
                 self.sums.merge(early.pop(done))
                 done += 1

@@ -27,6 +27,7 @@ CONFIGS = {
     "union 9216": ["method=union", "feature_dim=9216"],
     "rff 8192": ["method=rff", "feature_dim=8192"],
     "grad_rf 8192": ["method=grad_rf", "feature_dim=8192"],
+    "rff 8192 of 20000 rows": ["method=rff", "feature_dim=8192", "dataset.n_train=20000"],
     "rff 12288": ["method=rff", "feature_dim=12288"],
     "ntk_sketch 4096": ["method=ntk_sketch", "feature_dim=4096"],
     "ntk_nystrom 1024": ["method=ntk_nystrom", "feature_dim=1024"],

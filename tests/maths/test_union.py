@@ -66,6 +66,7 @@ def test_images_reach_the_parts_in_either_layout():
 
 def test_a_new_version_of_a_part_is_another_method(monkeypatch):
     before = MethodUnion(64, parts=TWO).identity()
+    assert MethodUnion(64, parts=TWO).code().count("RandomFourierFeatures 1") == 2
     assert before != MethodUnion(64, parts=TWO | {"narrow": TWO["narrow"] | {"weight": 2.0}}).identity()
     monkeypatch.setattr(RFF, "version", 99)
     assert before != MethodUnion(64, parts=TWO).identity()

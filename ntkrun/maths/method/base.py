@@ -77,6 +77,10 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         """Return what determines the numbers: class, version and parameters."""
         return {"method": type(self).__name__, "version": self.version, **self.parameters()}
 
+    def code(self) -> str:
+        """Return class and version, which change whenever the numbers do."""
+        return f"{type(self).__name__} {self.version}"
+
     def fitted(self) -> list[Tensor]:
         """Return the tensors that `fit` took from the inputs; they keep features of two fits apart."""
         return []

@@ -149,6 +149,10 @@ class MethodUnion(FeatureMethod):
     def _made(self) -> dict[str, FeatureMethod]:
         return {key: self._part(key, columns) for key, columns in self._columns().items()}
 
+    def code(self) -> str:
+        """Return class and version, also of the parts."""
+        return ", ".join([super().code(), *(part.code() for part in self._made().values())])
+
     def identity(self) -> dict[str, Any]:
         """Return what determines the numbers: the versions of the parts too, and their weights."""
         out = {k: v for k, v in super().identity().items() if (k, v) != ("layout", "channels_last")}
