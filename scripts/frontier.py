@@ -1,0 +1,174 @@
+"""Accuracy against minutes on all of CIFAR-10, from run folders: writes docs/results/frontier.md and .png.
+
+    ntkrun -m experiment=cifar10_5min,cifar10_15min,cifar10_60min dataset.path=cifar-10-binary.tar.gz
+    python -m scripts.frontier outputs
+
+Runs that differ in the seed alone share a rung.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ntkrun.report.collect import runs_of
+from ntkrun.report.page import machines
+from ntkrun.report.plot import png, pyplot
+from ntkrun.store.paths import as_path
+from ntkrun.store.runs import Run, same_words
+
+TRAIN, TEST = 50_000, 10_000
+TANGENT = ("cntk_sketch", "cntk_nystrom", "exact_cntk")
+# published accuracies, in percent, and how they were reached
+PUBLISHED: list[tuple[str, float, str]] = [
+    ("exact CNTK, depth 3, global average pooling (Arora et al. 2019; their depth 4)", 75.9, "exact kernel"),
+    ("two-layer unsupervised CKN, 256 / 1,024 filters (Mairal 2016)", 82.0, "GPU"),
+    ("two-layer unsupervised CKN, 512 / 8,192 filters (Mairal 2016)", 84.0, "GPU"),
+    ("whitened patches, 64,000 filters, random crops (Thiry et al. 2021)", 86.7, "days of GPU"),
+    ("exact Myrtle-10 kernel, mirror images (Shankar et al. 2020)", 89.8, "508 GPU hours"),
+]
+
+
+@dataclass(frozen=True)
+class Rung:
+    """Runs of one configuration, over seeds."""
+
+    runs: list[Run]
+
+    def mean(self, key: str) -> float:
+        """Return the mean of a number of the result."""
+        return float(np.mean([run.result[key] for run in self.runs]))
+
+    @property
+    def name(self) -> str:
+        """Method and number of columns; layers or depth for networks."""
+        config, result = self.runs[0].config, self.runs[0].result
+        name, layers = result["method"], config["method"].get("layers")
+        if name in TANGENT and layers:
+            name += f", {layers.count('conv')} convolutions and {layers.count('pool')} pools"
+        elif name in TANGENT:
+            name += f", depth {config['method']['depth']}"
+        elif config["method"].get("parts"):
+            name += f" of {', '.join(config['method']['parts'])}"
+        return name
+
+    def cells(self) -> list[str]:
+        """Return the cells of its row."""
+        scores = [100 * run.result["test/accuracy"] for run in self.runs]
+        score = f"{np.mean(scores):.2f} %" + (f" ± {np.std(scores):.2f}" if len(scores) > 1 else "")
+        return [
+            self.name,
+            f"{self.runs[0].result['feature_dim']:,}",
+            score,
+            str(len(scores)),
+            f"{100 * self.mean('valid/accuracy'):.2f} %",
+            f"{self.mean('time/total_s') / 60:.1f}",
+            f"{self.mean('memory/peak_rss_mb') / 1024:.1f}",
+            f"{self.mean('relative_lambda'):.1e}",
+        ]
+
+
+def rungs(folder: Path) -> list[Rung]:
+    """Return the rungs of an output folder, by their minutes; runs that reused features are left out."""
+    found: dict[str, list[Run]] = {}
+    for run in runs_of(folder, None):
+        result = run.result
+        if (result.get("dataset"), result.get("n_train"), result.get("n_test")) == ("cifar10", TRAIN, TEST):
+            config = {k: v for k, v in run.config.items() if k != "seed"}
+            config["method"] = {k: v for k, v in config["method"].items() if k != "random_state"}
+            found.setdefault(same_words(config, ("path",)), []).append(run)
+    return sorted(map(Rung, found.values()), key=lambda rung: rung.mean("time/total_s"))
+
+
+def page(found: list[Rung], command: str) -> str:
+    """Return the page."""
+    (where, packages, _), *_ = machines([run for rung in found for run in rung.runs])
+    head = [
+        "method",
+        "columns",
+        "test accuracy",
+        "seeds",
+        "valid accuracy",
+        "minutes",
+        "peak GiB",
+        "relative lambda",
+    ]
+    rows = [rung.cells() for rung in found]
+    text = [
+        "# CIFAR-10: accuracy against minutes",
+        "",
+        f"`{command}`. {where}; {packages}.",
+        "",
+        "All 50,000 training and 10,000 test images. Lambda is chosen on 10,000 held-out training images.",
+        "The valid accuracy is that of a fit to the other 40,000. The test part is read once per run.",
+        "Minutes are those of featurizing, solving and predicting. ± is one standard deviation over seeds.",
+        "`random_patches`, `ckn` and their union are not tangent kernels; here their features are equal for",
+        "an image and its mirror image.",
+        "",
+        "| " + " | ".join(head) + " |",
+        "|" + "---|" * len(head),
+        *("| " + " | ".join(cells) + " |" for cells in rows),
+        "",
+        "![accuracy against minutes](frontier.png)",
+        "",
+        "Published figures, not measured here:",
+        "",
+        "| method | test accuracy | by |",
+        "|---|---|---|",
+        *(f"| {name} | {value} % | {how} |" for name, value, how in PUBLISHED),
+    ]
+    return "\n".join(text) + "\n"
+
+
+def picture(found: list[Rung]) -> bytes:
+    """Return the plot of accuracy against minutes, as PNG."""
+    plt = pyplot()
+    figure, axes = plt.subplots(figsize=(8, 5), dpi=120)
+    for tangent, colour in ((True, "C0"), (False, "C1")):
+        some = [r for r in found if (r.runs[0].result["method"] in TANGENT) == tangent]
+        x = [r.mean("time/total_s") / 60 for r in some]
+        y = [100 * r.mean("test/accuracy") for r in some]
+        axes.semilogx(x, y, "o", color=colour, label="tangent kernels" if tangent else "other features")
+        for rung, a, b in zip(some, x, y, strict=True):
+            text = f" {rung.runs[0].result['method']} {rung.runs[0].result['feature_dim']:,}"
+            axes.annotate(text, (a, b), fontsize=8, va="top")
+    for name, value, how in PUBLISHED:
+        axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
+        axes.annotate(
+            f"{name.split(',')[0]}: {value} ({how})",
+            (0.99, value),
+            fontsize=7,
+            color="0.4",
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+        )
+    axes.set_xlabel("minutes on two cores")
+    axes.set_ylabel("test accuracy, %")
+    axes.grid(alpha=0.3)
+    axes.legend(loc="lower right")
+    return png(figure)
+
+
+def main(words: list[str]) -> int:
+    """Write the page and the picture; return the exit code."""
+    if len(words) not in (1, 2):
+        print("Type: python -m scripts.frontier OUTPUT_DIR [docs/results]", file=sys.stderr)
+        return 2
+    found = rungs(as_path(words[0]))
+    if not found:
+        print(f"{words[0]} holds no run on all of CIFAR-10.", file=sys.stderr)
+        return 3
+    out = as_path(words[1] if len(words) > 1 else "docs/results")
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "frontier.md").write_text(page(found, "python -m scripts.frontier " + " ".join(words)))
+    (out / "frontier.png").write_bytes(picture(found))
+    print((out / "frontier.md").read_text())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
