@@ -119,7 +119,10 @@ class NormalEquations:
         step_z, step_y = other.mean_z - self.mean_z, other.mean_y - self.mean_y
         self.n = n
         self.mean_z, self.mean_y = self.mean_z + share * step_z, self.mean_y + share * step_y
-        self.gram.add_(other.gram).addr_(step_z, step_z, alpha=weight)
+        # by rows, since a sum of two precisions copies the whole of the lower one
+        for mine, theirs in zip(self.gram.split(BLOCK), other.gram.split(BLOCK), strict=True):
+            mine.add_(theirs)
+        self.gram.addr_(step_z, step_z, alpha=weight)
         self.cross.add_(other.cross).addr_(step_z, step_y, alpha=weight)
         self.square_y = self.square_y + other.square_y + weight * step_y.square()
 
