@@ -129,6 +129,8 @@ def picture(found: list[Rung]) -> bytes:
     figure, axes = plt.subplots(figsize=(8, 5), dpi=120)
     for tangent, colour in ((True, "C0"), (False, "C1")):
         some = [r for r in found if (r.runs[0].result["method"] in TANGENT) == tangent]
+        if not some:
+            continue
         x = [r.mean("time/total_s") / 60 for r in some]
         y = [100 * r.mean("test/accuracy") for r in some]
         axes.semilogx(x, y, "o", color=colour, label="tangent kernels" if tangent else "other features")
@@ -146,10 +148,14 @@ def picture(found: list[Rung]) -> bytes:
             ha="right",
             va="bottom",
         )
+    ticks = [1, 2, 5, 10, 20, 30, 60]
+    axes.set_xticks(ticks, [str(tick) for tick in ticks])
+    axes.minorticks_off()
+    axes.set_xlim(min(1.0, *(r.mean("time/total_s") / 60 for r in found)) / 1.2, 90)
     axes.set_xlabel("minutes on two cores")
     axes.set_ylabel("test accuracy, %")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right")
+    axes.legend(loc="upper left")
     return png(figure)
 
 
