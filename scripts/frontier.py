@@ -11,14 +11,15 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from ntkrun.report.collect import runs_of
+from ntkrun.report.collect import runs_of, sheets
 from ntkrun.report.page import machines
 from ntkrun.report.plot import png, pyplot
 from ntkrun.store.paths import as_path
-from ntkrun.store.runs import Run, same_words
+from ntkrun.store.runs import Run
 
 TRAIN, TEST = 50_000, 10_000
 TANGENT = ("cntk_sketch", "cntk_nystrom", "exact_cntk")
@@ -72,15 +73,14 @@ class Rung:
 
 
 def rungs(folder: Path) -> list[Rung]:
-    """Return the rungs of an output folder, by their minutes; runs that reused features are left out."""
-    found: dict[str, list[Run]] = {}
-    for run in runs_of(folder, None):
-        result = run.result
-        if (result.get("dataset"), result.get("n_train"), result.get("n_test")) == ("cifar10", TRAIN, TEST):
-            config = {k: v for k, v in run.config.items() if k != "seed"}
-            config["method"] = {k: v for k, v in config["method"].items() if k != "random_state"}
-            found.setdefault(same_words(config, ("path",)), []).append(run)
-    return sorted(map(Rung, found.values()), key=lambda rung: rung.mean("time/total_s"))
+    """Return the rungs of an output folder, by their minutes."""
+    whole = [run for run in runs_of(folder) if _whole(run.result)]
+    found = [Rung(line.runs) for sheet in sheets(whole) for line in sheet.lines]
+    return sorted(found, key=lambda rung: rung.mean("time/total_s"))
+
+
+def _whole(result: dict[str, Any]) -> bool:
+    return (result.get("dataset"), result.get("n_train"), result.get("n_test")) == ("cifar10", TRAIN, TEST)
 
 
 def page(found: list[Rung], command: str) -> str:

@@ -63,7 +63,6 @@ class MethodUnion(FeatureMethod):
     """
 
     name = "union"
-    sparse = False
 
     n_components: int = 2048
     _: KW_ONLY
@@ -91,7 +90,7 @@ class MethodUnion(FeatureMethod):
             if not isinstance(given, dict):
                 out.append(must_be(f"parts.{key}", me, "a group of keys, {} for defaults", given))
                 continue
-            name = str(given.get("method", key))
+            name = self._name(key)
             try:
                 cls: type = METHODS.get(name)
             except ConfigError:
@@ -103,9 +102,8 @@ class MethodUnion(FeatureMethod):
             for word in sorted(set(given) - known | set(given) & set(SHARED)):
                 remedy = f"It knows {', '.join(sorted(known - set(SHARED)))}."
                 out.append(must_be(f"parts.{key}", me, "parameters of its method", word, remedy))
-            own = {k: v for k, v in given.items() if k not in ("method", "weight")}
-            out += [f"parts.{key}.{said}" for said in checks.types(cls, own)]
-            out += checks.real(me, f"parts.{key}.weight", given.get("weight", 1.0), 0)
+            out += [f"parts.{key}.{said}" for said in checks.types(cls, self._arguments(key))]
+            out += checks.real(me, f"parts.{key}.weight", self._weight(key), 0)
             if "n_components" in given:
                 columns = given["n_components"]
                 out += checks.integer(me, f"parts.{key}.n_components", columns, 1, 1 << 24)
@@ -133,8 +131,18 @@ class MethodUnion(FeatureMethod):
         """Return the parts that share the columns which are left."""
         return [k for k, given in self._given.items() if "n_components" not in given and self._sized(k)]
 
+    def _name(self, key: str) -> str:
+        return str(self._given[key].get("method", key))
+
+    def _weight(self, key: str) -> Any:
+        return self._given[key].get("weight", 1.0)
+
+    def _arguments(self, key: str) -> dict[str, Any]:
+        """Return the keys of a part that are arguments of its method."""
+        return {k: v for k, v in self._given[key].items() if k not in ("method", "weight")}
+
     def _class(self, key: str) -> type[FeatureMethod]:
-        return METHODS.get(str(self._given[key].get("method", key)))
+        return METHODS.get(self._name(key))
 
     def _sized(self, key: str) -> bool:
         return "n_components" in signature(self._class(key)).parameters
@@ -142,9 +150,10 @@ class MethodUnion(FeatureMethod):
     def _part(self, key: str, columns: int) -> FeatureMethod:
         cls = self._class(key)
         known = signature(cls).parameters
-        given = {k: v for k, v in self._given[key].items() if k not in ("method", "weight")}
         size = {"n_components": columns} if self._sized(key) else {}
-        return cls(**given | size | {name: getattr(self, name) for name in SHARED if name in known})
+        return cls(
+            **self._arguments(key) | size | {name: getattr(self, name) for name in SHARED if name in known}
+        )
 
     def _made(self) -> dict[str, FeatureMethod]:
         return {key: self._part(key, columns) for key, columns in self._columns().items()}
@@ -157,8 +166,7 @@ class MethodUnion(FeatureMethod):
         """Return what determines the numbers: the versions of the parts too, and their weights."""
         out = {k: v for k, v in super().identity().items() if (k, v) != ("layout", "channels_last")}
         parts = {key: part.identity() for key, part in self._made().items()}
-        weights = {key: given.get("weight", 1.0) for key, given in self._given.items()}
-        return out | {"parts": parts, "weights": weights}
+        return out | {"parts": parts, "weights": {key: self._weight(key) for key in parts}}
 
     def for_data(self, shape: Sequence[int]) -> MethodUnion:
         """Return the method for rows of shape `shape` from a data set; images are channels-last."""
@@ -201,7 +209,7 @@ class MethodUnion(FeatureMethod):
             variance = variance if variance > 0 else z.square().sum(1).mean()
             if not variance > 0:
                 raise DataError(must_be("X", type(self).__name__, f"other than 0 for {key}", "only zeros"))
-            scales.append(float(self._given[key].get("weight", 1.0)) / variance.sqrt())
+            scales.append(float(self._weight(key)) / variance.sqrt())
         self._scales = torch.stack(scales).to(DTYPES[self.dtype])
 
     def _features(self, batch: Tensor) -> Tensor:
