@@ -9,17 +9,16 @@ Runs that differ in the seed alone share a rung.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ntkrun.report.collect import runs_of, sheets
+from ntkrun.errors import NtkrunError
+from ntkrun.report.collect import Line, runs_of, sheets
 from ntkrun.report.page import machines
 from ntkrun.report.plot import png, pyplot
 from ntkrun.store.paths import as_path
-from ntkrun.store.runs import Run
 
 TRAIN, TEST = 50_000, 10_000
 TANGENT = ("cntk_sketch", "cntk_nystrom", "exact_cntk")
@@ -33,57 +32,48 @@ PUBLISHED: list[tuple[str, float, str]] = [
 ]
 
 
-@dataclass(frozen=True)
-class Rung:
-    """Runs of one configuration, over seeds."""
-
-    runs: list[Run]
-
-    def mean(self, key: str) -> float:
-        """Return the mean of a number of the result."""
-        return float(np.mean([run.result[key] for run in self.runs]))
-
-    @property
-    def name(self) -> str:
-        """Method and number of columns; layers or depth for networks."""
-        config, result = self.runs[0].config, self.runs[0].result
-        name, layers = result["method"], config["method"].get("layers")
-        if name in TANGENT and layers:
-            name += f", {layers.count('conv')} convolutions and {layers.count('pool')} pools"
-        elif name in TANGENT:
-            name += f", depth {config['method']['depth']}"
-        elif config["method"].get("parts"):
-            name += f" of {', '.join(config['method']['parts'])}"
-        return name
-
-    def cells(self) -> list[str]:
-        """Return the cells of its row."""
-        scores = [100 * run.result["test/accuracy"] for run in self.runs]
-        score = f"{np.mean(scores):.2f} %" + (f" ± {np.std(scores):.2f}" if len(scores) > 1 else "")
-        return [
-            self.name,
-            f"{self.runs[0].result['feature_dim']:,}",
-            score,
-            str(len(scores)),
-            f"{100 * self.mean('valid/accuracy'):.2f} %",
-            f"{self.mean('time/total_s') / 60:.1f}",
-            f"{self.mean('memory/peak_rss_mb') / 1024:.1f}",
-            f"{self.mean('relative_lambda'):.1e}",
-        ]
+def mean(rung: Line, key: str) -> float:
+    """Return the mean of a number of the result over seeds."""
+    return float(np.mean([run.result[key] for run in rung.runs]))
 
 
-def rungs(folder: Path) -> list[Rung]:
-    """Return the rungs of an output folder, by their minutes."""
+def name(rung: Line) -> str:
+    """Return the method; with layers or depth for networks, and with the parts of a union."""
+    config, method = rung.runs[0].config["method"], str(rung.runs[0].result["method"])
+    if method not in TANGENT:
+        return f"{method} of {', '.join(config['parts'])}" if config.get("parts") else method
+    if layers := config.get("layers"):
+        return f"{method}, {layers.count('conv')} convolutions and {layers.count('pool')} pools"
+    return f"{method}, depth {config['depth']}"
+
+
+def cells(rung: Line) -> list[str]:
+    """Return the cells of a row."""
+    spread = f" ± {100 * rung.spread:.2f}" if len(rung.runs) > 1 else ""
+    return [
+        name(rung),
+        f"{rung.dim:,}",
+        f"{100 * rung.score:.2f} %{spread}",
+        str(len(rung.runs)),
+        f"{100 * mean(rung, 'valid/accuracy'):.2f} %",
+        f"{mean(rung, 'time/total_s') / 60:.1f}",
+        f"{mean(rung, 'memory/peak_rss_mb') / 1024:.1f}",
+        f"{mean(rung, 'relative_lambda'):.1e}",
+    ]
+
+
+def rungs(folder: Path) -> list[Line]:
+    """Return the rungs of an output folder, by their minutes; DataError if it holds no run."""
     whole = [run for run in runs_of(folder) if _whole(run.result)]
-    found = [Rung(line.runs) for sheet in sheets(whole) for line in sheet.lines]
-    return sorted(found, key=lambda rung: rung.mean("time/total_s"))
+    found = [line for sheet in sheets(whole) for line in sheet.lines]
+    return sorted(found, key=lambda rung: mean(rung, "time/total_s"))
 
 
 def _whole(result: dict[str, Any]) -> bool:
     return (result.get("dataset"), result.get("n_train"), result.get("n_test")) == ("cifar10", TRAIN, TEST)
 
 
-def page(found: list[Rung], command: str) -> str:
+def page(found: list[Line], command: str) -> str:
     """Return the page."""
     (where, packages, _), *_ = machines([run for rung in found for run in rung.runs])
     head = [
@@ -96,7 +86,7 @@ def page(found: list[Rung], command: str) -> str:
         "peak GiB",
         "relative lambda",
     ]
-    rows = [rung.cells() for rung in found]
+    rows = [cells(rung) for rung in found]
     text = [
         "# CIFAR-10: accuracy against minutes",
         "",
@@ -110,7 +100,7 @@ def page(found: list[Rung], command: str) -> str:
         "",
         "| " + " | ".join(head) + " |",
         "|" + "---|" * len(head),
-        *("| " + " | ".join(cells) + " |" for cells in rows),
+        *("| " + " | ".join(row) + " |" for row in rows),
         "",
         "![accuracy against minutes](frontier.png)",
         "",
@@ -118,12 +108,12 @@ def page(found: list[Rung], command: str) -> str:
         "",
         "| method | test accuracy | by |",
         "|---|---|---|",
-        *(f"| {name} | {value} % | {how} |" for name, value, how in PUBLISHED),
+        *(f"| {who} | {value} % | {how} |" for who, value, how in PUBLISHED),
     ]
     return "\n".join(text) + "\n"
 
 
-def picture(found: list[Rung]) -> bytes:
+def picture(found: list[Line]) -> bytes:
     """Return the plot of accuracy against minutes, as PNG."""
     plt = pyplot()
     figure, axes = plt.subplots(figsize=(8, 5), dpi=120)
@@ -131,16 +121,16 @@ def picture(found: list[Rung]) -> bytes:
         some = [r for r in found if (r.runs[0].result["method"] in TANGENT) == tangent]
         if not some:
             continue
-        x = [r.mean("time/total_s") / 60 for r in some]
-        y = [100 * r.mean("test/accuracy") for r in some]
+        x = [mean(r, "time/total_s") / 60 for r in some]
+        y = [100 * r.score for r in some]
         axes.semilogx(x, y, "o", color=colour, label="tangent kernels" if tangent else "other features")
         for rung, a, b in zip(some, x, y, strict=True):
-            text = f" {rung.runs[0].result['method']} {rung.runs[0].result['feature_dim']:,}"
+            text = f" {rung.runs[0].result['method']} {rung.dim:,}"
             axes.annotate(text, (a, b), fontsize=8, va="top")
-    for name, value, how in PUBLISHED:
+    for who, value, how in PUBLISHED:
         axes.axhline(value, color="0.6", linewidth=0.8, linestyle=":")
         axes.annotate(
-            f"{name.split(',')[0]}: {value} ({how})",
+            f"{who.split(',')[0]}: {value} ({how})",
             (0.99, value),
             fontsize=7,
             color="0.4",
@@ -151,7 +141,7 @@ def picture(found: list[Rung]) -> bytes:
     ticks = [1, 2, 5, 10, 20, 30, 60]
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.minorticks_off()
-    axes.set_xlim(min(1.0, *(r.mean("time/total_s") / 60 for r in found)) / 1.2, 90)
+    axes.set_xlim(min(1.0, *(mean(r, "time/total_s") / 60 for r in found)) / 1.2, 90)
     axes.set_xlabel("minutes on two cores")
     axes.set_ylabel("test accuracy, %")
     axes.grid(alpha=0.3)
@@ -164,7 +154,11 @@ def main(words: list[str]) -> int:
     if len(words) not in (1, 2):
         print("Type: python -m scripts.frontier OUTPUT_DIR [docs/results]", file=sys.stderr)
         return 2
-    found = rungs(as_path(words[0]))
+    try:
+        found = rungs(as_path(words[0]))
+    except NtkrunError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     if not found:
         print(f"{words[0]} holds no run on all of CIFAR-10.", file=sys.stderr)
         return 3

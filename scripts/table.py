@@ -14,8 +14,10 @@ import sys
 from ntkrun.errors import NtkrunError
 from ntkrun.report.charts import figures
 from ntkrun.report.collect import Line, Sheet, runs_of, sheets
-from ntkrun.report.page import machines
+from ntkrun.report.page import EXTRA, machines
 from ntkrun.store.paths import as_path
+
+ERRORS = {key: EXTRA[key] for key in ("kernel/error", "kernel/spectral_error")}
 
 
 def markdown(sheet: Sheet, command: str, note: str = "") -> str:
@@ -33,13 +35,15 @@ def markdown(sheet: Sheet, command: str, note: str = "") -> str:
         "",
     ]
     keys = [key.removeprefix("method.").removeprefix("dataset.") for key in sheet.keys]
-    head = [*keys, f"test {sheet.metric}", "runs", "featurize", "solve", "total", "over exact", "peak MiB"]
+    errors = [key for key in ERRORS if any(key in line.numbers for line in sheet.lines)]
+    times = ["featurize", "solve", "total", "over exact", "peak MiB"]
+    head = [*keys, f"test {sheet.metric}", "runs", *(ERRORS[key] for key in errors), *times]
     text += ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    text += ["| " + " | ".join(cells(line, sheet)) + " |" for line in sheet.lines]
+    text += ["| " + " | ".join(cells(line, sheet, errors)) + " |" for line in sheet.lines]
     return "\n".join(text) + "\n"
 
 
-def cells(line: Line, sheet: Sheet) -> list[str]:
+def cells(line: Line, sheet: Sheet, errors: list[str]) -> list[str]:
     """Return the cells of a line."""
     speed = "-"
     if "speedup" in line.numbers:
@@ -49,6 +53,7 @@ def cells(line: Line, sheet: Sheet) -> list[str]:
         *varied,
         line.shown_score,
         str(len(line.runs)),
+        *(f"{line.numbers[key]:.3g}" if key in line.numbers else "-" for key in errors),
         *line.shown_times,
         speed,
         f"{line.numbers['memory/peak_rss_mb']:,.0f}",
