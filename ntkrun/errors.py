@@ -58,3 +58,9 @@ def must_be(parameter: str, owner: str, constraint: str, value: object, remedy: 
         shown = shown[:117] + "..."
     sentence = f"{parameter} of {owner} must be {constraint}. Got {shown} instead."
     return f"{sentence} {remedy}".rstrip()
+
+
+def few(names: list[str]) -> str:
+    """Return at most ten names, separated by commas, and the number of the rest."""
+    rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return ", ".join(names[:10]) + rest

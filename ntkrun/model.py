@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from ntkrun.datasets.inputs import Inputs
+from ntkrun.datasets.labels import Labels
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.preprocess.base import Preprocess, prepared
 from ntkrun.datasets.split import views_of
@@ -49,6 +50,8 @@ class Model:
         None for regression.
     inputs : Inputs
         Expected form of inputs.
+    labels : Labels or None
+        The classes as they came in training; None for numbers 0..k-1 and for regression.
     """
 
     method: Method
@@ -58,11 +61,14 @@ class Model:
     views: int
     class_names: list[str] | None
     inputs: Inputs
+    labels: Labels | None = None
 
     def predict(self, x: Any) -> np.ndarray:
-        """Return labels (n,), int64, or regression targets (n,), float64; x as in `values`."""
+        """Return labels (n,) as they came in training, or targets (n,), float64; x as in `values`."""
         values = self.values(x)
-        return values[:, 0] if self.class_names is None else values.argmax(1)
+        if self.class_names is None:
+            return values[:, 0]
+        return self.labels.words(values.argmax(1)) if self.labels else values.argmax(1)
 
     def values(self, x: Any) -> np.ndarray:
         """Return regression values (n, k), float64, one per class, of n raw inputs.
@@ -97,6 +103,7 @@ class Model:
             "views": self.views,
             "class_names": self.class_names,
             "inputs": self.inputs.record(),
+            **({"labels": self.labels.values} if self.labels else {}),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         write_json(folder / RECORD, record)
@@ -141,7 +148,8 @@ class Model:
         views, names, sample = int(record["views"]), record["class_names"], arrays["sample"]
         # older records lack inputs: those were rows, or images with channels last
         inputs = Inputs.restored({"shape": sample.shape[1:]} | record.get("inputs", {}), sample)
-        return cls(method, preprocess, predictor, sample, views, names, inputs)
+        labels = Labels(list(record["labels"])) if record.get("labels") else None
+        return cls(method, preprocess, predictor, sample, views, names, inputs, labels)
 
 
 def _prepared(x: np.ndarray, preprocess: Preprocess, method: Method) -> Tensor:

@@ -89,6 +89,8 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     planned = max(machine.peak_rss_mb(), machine.rss_mb() + plan.here / (1 << 20))
     # an error before this line leaves nothing behind
     path = folder.open(f"{split.name}-{task.method.name}", config.record)
+    if split.inputs.table:
+        folder.write("columns.json", {"columns": split.inputs.table.record()})
 
     root = config.output_dir / "features"
     features = featurize.compute(task, root, shard_rows, executor)
@@ -118,7 +120,9 @@ def _model(task: Task, fit: regress.Fit) -> Model:
     split = task.split
     names = None if split.classes is None else split.class_names
     rows = task.model_rows()
-    return Model(task.method, split.preprocess, fit.predictor, rows, split.views, names, split.inputs)
+    return Model(
+        task.method, split.preprocess, fit.predictor, rows, split.views, names, split.inputs, split.labels
+    )
 
 
 def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:

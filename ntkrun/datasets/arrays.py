@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ntkrun.errors import DataError, must_be
@@ -71,40 +69,5 @@ def labels_of(name: str, role: str, y: np.ndarray, classes: int) -> np.ndarray:
     bad = np.flatnonzero((y < 0) | (y >= classes))
     if len(bad):
         constraint = f"in 0..{classes - 1} (row {bad[0]} is not)"
-        remedy = renumbering(y) if y.min() else "Check the labels."
-        raise DataError(must_be(f"y_{role}", name, constraint, int(y[bad[0]]), remedy))
+        raise DataError(must_be(f"y_{role}", name, constraint, int(y[bad[0]]), "Check the labels."))
     return y if y.dtype.name in LABELS else y.astype(np.int64)
-
-
-def classes_of(y: np.ndarray, parameter: str, owner: str, remedy: str = "") -> int:
-    """Return the number k of classes of labels 0..k-1, at least 2; DataError if a label is absent.
-
-    Labels that are not whole numbers >= 0 give 2: `labels_of` refuses them.
-    """
-    with np.errstate(over="ignore"):
-        labels = np.unique(y.astype(np.float64) if y.dtype.kind == "f" else y)
-    if labels.dtype.kind not in "uif" or not np.isfinite(labels).all() or len(labels) < 2:
-        return 2
-    if labels[0] < 0 or not (labels == np.round(labels)).all():
-        return 2
-    top = int(labels[-1])
-    if top >= len(labels):
-        # without a list of all numbers up to `top`, which may be 2^63
-        absent = int(np.argmax(labels != np.arange(len(labels))))
-        constraint, got = (
-            f"labels with all of 0..{top:g} ({absent} is absent)",
-            f"{len(labels)} labels up to {top:g}",
-        )
-        raise DataError(must_be(parameter, owner, constraint, got, f"{renumbering(labels)} {remedy}"))
-    return top + 1
-
-
-def renumbering(y: np.ndarray) -> str:
-    """Return the remedy for whole labels y that are not 0..k-1."""
-    labels: list[Any] = np.unique(y).tolist()
-    first, last = int(labels[0]), int(labels[-1])
-    if labels == [-1, 1]:
-        return "Write 0 for -1."
-    if first and last - first + 1 == len(labels):
-        return f"Subtract {first} from every label." if first > 0 else f"Add {-first} to every label."
-    return f"Number the classes 0..{len(labels) - 1}."

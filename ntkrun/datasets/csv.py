@@ -1,43 +1,68 @@
-"""Data set from a table in a .csv, .csv.gz or .zip file."""
+"""Data set from a table in a file."""
 
 from __future__ import annotations
 
+import logging
+import re
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ntkrun import checks
-from ntkrun.datasets.arrays import classes_of, renumbering
 from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.inputs import few
+from ntkrun.datasets.labels import Labels, labels_of
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.datasets.table import read
-from ntkrun.errors import DataError, must_be
+from ntkrun.datasets.table.columns import kind_of, known, numbers_of, words_of
+from ntkrun.datasets.table.prepare import Prepare
+from ntkrun.datasets.table.read import Form, Table, read
+from ntkrun.errors import DataError, few, must_be
 from ntkrun.store.paths import as_path
+
+log = logging.getLogger(__name__)
+
+TASKS = ("auto", "regression", "classification")
+# whole numbers are labels if they are at most this many, and each occurs this often on average
+LABELS, OFTEN = 20, 5
+SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".csv", ".tsv", ".txt", ".dat", ".data", ".arff", ".parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Csv(DataSource):
-    """Table of numbers: one column is the target, the others are inputs.
+    """Table: one column is the target, the others are inputs.
 
-    The rows are permuted, and a share or one of several folds becomes the test part.
+    CSV and its relatives, plain or in gzip, bzip2, xz or zip; Parquet; ARFF; KEEL. Numbers stay as they are.
+    Words become a column per level, dates days since 1970; missing numbers become the median and are marked
+    in one more column. Medians and levels are those of training rows. The rows are permuted, and a share or
+    one of several folds becomes the test part, unless `test_path` names one.
 
     Parameters
     ----------
     path : str or None
         Path of the table; None takes `file` in data_dir.
+    test_path : str or None
+        Path of a table of test rows, with the same columns.
     target : str or None
-        Name of the target column; None takes the last. Without a header columns are called "0", "1", ...
-    task : {"regression", "classification"}
-        Classification needs integer labels 0..k-1.
+        Name of the target column, or its number from 0, or from -1 at the end; None takes the last, or the
+        one that the file declares. Without a header columns are called "0", "1", ...
+    task : {"auto", "regression", "classification"}
+        "auto" takes words and at most 20 whole numbers for labels.
+    drop, categorical : list of str or None
+        Columns to leave out, and columns of numbers that are categories.
     test_fraction : float
-        Share of the rows in the test part; ignored if `fold` is set.
+        Share of the rows in the test part; ignored if `fold` or `test_path` is set.
     folds : int
         Number of folds for cross-validation.
     fold : int or None
         Fold, from 0, that is the test part.
     header : bool or None
-        Whether the first line names the columns; None assumes so and refuses a line of numbers only.
+        Whether the first line names the columns; None guesses, and refuses a line of numbers only unless the
+        file is called .dat or .data.
+    separator, decimal, encoding : str or None
+        None guesses from the first lines.
+    missing_values : list of str or None
+        Words for a missing value, beside those that pandas knows and "?".
     file : str or None
         File name inside data_dir.
     source : str or None
@@ -47,62 +72,170 @@ class Csv(DataSource):
     name = "csv"
 
     path: str | None = None
+    test_path: str | None = None
     target: str | None = None
-    task: str = "regression"
+    task: str = "auto"
+    drop: list[str] | None = None
+    categorical: list[str] | None = None
     test_fraction: float = 0.2
     folds: int = 4
     fold: int | None = None
     header: bool | None = None
+    separator: str | None = None
+    decimal: str | None = None
+    encoding: str | None = None
+    missing_values: list[str] | None = None
     file: str | None = None
     source: str | None = None
 
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         out = super().problems()
-        out += checks.choice("Csv", "task", self.task, ("regression", "classification"))
+        out += checks.choice("Csv", "task", self.task, TASKS)
         out += checks.real("Csv", "test_fraction", self.test_fraction, 0, 0.9)
         out += checks.integer("Csv", "folds", self.folds, 2, 1000)
         if self.fold is not None and not out:
             out += checks.integer("Csv", "fold", self.fold, 0, self.folds - 1)
         if self.header is not None:
             out += checks.boolean("Csv", "header", self.header)
+        for key in ("separator", "decimal"):
+            value = getattr(self, key)
+            if value is not None and (not isinstance(value, str) or len(value) != 1):
+                out.append(must_be(key, "Csv", "one character", value))
+        if self.encoding is not None and not _codec(self.encoding):
+            out.append(must_be("encoding", "Csv", "a codec of Python, such as cp1252", self.encoding))
         if not self.path and not self.file:
-            out.append(
-                must_be("path", "Csv", "a .csv, .csv.gz or .zip file", self.path, "Set dataset.path=FILE.")
-            )
+            out.append(must_be("path", "Csv", "the file of a table", self.path, "Set dataset.path=FILE."))
         return out
 
+    @property
+    def form(self) -> Form:
+        """Return how the table is written, as far as the keys say."""
+        return Form(self.header, self.separator, self.decimal, self.encoding, self.missing_values)
+
     def load(self) -> Split:
-        """Return the split; DataError for a file that is not a table of finite numbers."""
-        path = as_path(self.path) if self.path else self.cache() / str(self.file)
+        """Return the split; DataError for a file that is not a table, or has no such target."""
+        path = self._found(self.path, self.file)
+        table = read(path, self.form)
+        target = self._target(table)
+        frame = self._kept(table, target, path.name)
+        test = None
+        if self.test_path:
+            other = self._found(self.test_path, None)
+            test = self._kept(read(other, self.form), target, other.name)
+            known(test, list(frame.columns), "test_path", "Csv")
+            test = test[list(frame.columns)]
+        columns = [name for name in frame.columns if name != target]
+        ys = [self._values(part[target]) for part in (frame, test) if part is not None]
+        classes, labels, ys = self._classes(frame[target], ys)
+        prepare = Prepare.of(frame[columns], [*table.categorical, *(self.categorical or [])])
+        name = path.name
+        for suffix in SUFFIXES:
+            name = name.removesuffix(suffix)
+        x, y = frame[columns], ys[0]
+        if test is None:
+            train, held = self._parts(len(y))
+            parts = (x.iloc[train], y[train]), (x.iloc[held], y[held])
+        else:
+            parts = (x, y), (test[columns], ys[1])
+        names = columns if table.named else None
+        return make_split(
+            name, *parts, classes=classes, labels=labels, columns=names, table=prepare, **self.subset()
+        )
+
+    def _found(self, given: str | None, file: str | None) -> Path:
+        path = as_path(given) if given else self.cache() / str(file)
         if not path.is_file():
             get = f"Get it from {self.source} and set" if self.source else "Set"
             remedy = f"{get} dataset.path=FILE."
             raise DataError(must_be("path", "Csv", "an existing file", str(path), remedy))
-        columns, values = read(path, self.header)
-        target = columns[-1] if self.target is None else str(self.target)
+        return path
+
+    def _target(self, table: Table) -> str:
+        """Return the name of the target column."""
+        columns = list(table.frame.columns)
+        if self.target is None:
+            target = table.target or columns[-1]
+        else:
+            target = str(self.target)
+            at = int(target) if re.fullmatch(r"-?\d{1,6}", target) else len(columns)
+            if target not in columns and -len(columns) <= at < len(columns):
+                target = columns[at]
         if target not in columns or len(columns) < 2:
             constraint = f"one of at least two columns: {few(columns)}"
             raise DataError(must_be("target", "Csv", constraint, target))
-        at = columns.index(target)
-        x, y = np.delete(values, at, 1), values[:, at]
-        classes = None
-        if self.task == "classification":
-            fractions = not np.array_equal(y, np.round(y))
-            if fractions or y.min() < 0:
-                got = f"{'fractions' if fractions else f'{y.min():g}'} in column {target}"
-                remedy = "dataset.task=regression fits numbers." if fractions else renumbering(y)
-                raise DataError(must_be("target", "Csv", "labels 0..k-1 for classification", got, remedy))
-            classes = classes_of(y, "target", "Csv")
+        return target
+
+    def _kept(self, table: Table, target: str, name: str) -> Any:
+        """Return the frame without dropped columns and without rows that lack the target, and say so."""
+        frame = table.frame
+        if table.notes:
+            log.info("data       %s: %s", name, ", ".join(table.notes))
+        known(frame, [target], "target", "Csv")
+        for key in ("drop", "categorical"):
+            known(frame, getattr(self, key) or [], key, "Csv")
+        if target in (self.drop or []):
+            raise DataError(must_be("drop", "Csv", "columns without the target", target))
+        frame = frame.drop(columns=self.drop or [])
+        absent = frame[target].isna()
+        if absent.any():
+            log.info("data       %s: %d rows without %s are left out", name, absent.sum(), target)
+            frame = frame[~absent]
+        return frame
+
+    def _values(self, column: Any) -> np.ndarray:
+        """Return the target (n,): float64 if it holds numbers, else words."""
+        if kind_of(column, False).kind == "number":
+            return numbers_of(column, str(column.name), "the table")
+        return words_of(column).to_numpy(str)
+
+    def _classes(
+        self, column: Any, ys: list[np.ndarray]
+    ) -> tuple[int | None, Labels | None, list[np.ndarray]]:
+        """Return the number of classes or None, labels unless they are 0..k-1, and targets as numbers."""
+        name, whole = str(column.name), np.concatenate(ys)
+        task = self.task
+        if task == "auto":
+            task, why = task_of(whole)
+            log.info("data       task %s: target %s %s", task, name, why)
+        if task == "regression":
+            words = [word for y in ys for word in y[:1].tolist() if y.dtype.kind != "f"]
+            if words:
+                constraint = f"numbers for regression (column {name} is not)"
+                raise DataError(must_be("target", "Csv", constraint, words[0]))
+            return None, None, ys
+        labels = labels_of(whole, "target", "Csv")
+        if labels is None:
+            return len(np.unique(whole)), None, ys
+        return len(labels.values), labels, [labels.codes(y, "target", "Csv") for y in ys]
+
+    def _parts(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows of the training and the test part."""
         # not the permutation that make_split applies to train
-        order = np.random.default_rng(self.split_seed + 1).permutation(len(y))
-        start, stop = round((1 - self.test_fraction) * len(y)), len(y)
+        order = np.random.default_rng(self.split_seed + 1).permutation(rows)
+        start, stop = round((1 - self.test_fraction) * rows), rows
         if self.fold is not None:
-            start, stop = (k * len(y) // self.folds for k in (self.fold, self.fold + 1))
-        test, train = order[start:stop], np.delete(order, slice(start, stop))
-        name = path.name
-        for suffix in (".gz", ".zip", ".csv", ".txt"):
-            name = name.removesuffix(suffix)
-        names = [c for c in columns if c != target] if self.header is not False else None
-        parts = (x[train], y[train]), (x[test], y[test])
-        return make_split(name, *parts, classes=classes, columns=names, **self.subset())
+            start, stop = (k * rows // self.folds for k in (self.fold, self.fold + 1))
+        return np.delete(order, slice(start, stop)), order[start:stop]
+
+
+def task_of(y: np.ndarray) -> tuple[str, str]:
+    """Return the task of a target (n,), and why."""
+    distinct = len(np.unique(y))
+    if y.dtype.kind != "f":
+        return "classification", f"has {distinct} words"
+    if not np.array_equal(y, np.round(y)):
+        return "regression", "has numbers with fractions"
+    if distinct <= LABELS and len(y) >= OFTEN * distinct:
+        return "classification", f"has {distinct} whole numbers (dataset.task=regression fits them)"
+    return "regression", f"has {distinct} different numbers"
+
+
+def _codec(name: str) -> bool:
+    import codecs
+
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        return False
+    return True

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ntkrun.datasets.arrays import finite
-from ntkrun.errors import DataError, must_be
+from ntkrun.datasets.table.prepare import Prepare
+from ntkrun.errors import DataError, few, must_be
 from ntkrun.maths.layout import channels_last, image_shape
 
 
@@ -28,22 +29,43 @@ class Inputs:
     layout : {"channels_last", "channels_first"} or None
         Position of the channels; None means last.
     columns : list of str or None
-        Names of the d numbers; None for arrays.
+        Names of the d numbers, or of the columns of a table; None for arrays.
+    table : Prepare or None
+        Turns the columns of a table into numbers; None if they are numbers.
+    example : list or None
+        The first training row of such a table.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype
     layout: str | None = None
     columns: list[str] | None = None
+    table: Prepare | None = None
+    example: list[Any] | None = None
+
+    @classmethod
+    def of_table(cls, table: Prepare, first: Any) -> Inputs:
+        """Return the form of a table whose first training row is the DataFrame `first`."""
+        values = [None if pd_missing(v) else getattr(v, "item", lambda v=v: v)() for v in first.iloc[0]]
+        example = [v if isinstance(v, int | float | str | bool | None) else str(v) for v in values]
+        names = list(first.columns)
+        return cls((len(names),), np.dtype(np.float64), None, names, table, example)
 
     def record(self) -> dict[str, Any]:
         """Return all attributes for a file except dtype, which the arrays beside it have."""
-        return {"shape": self.shape, "layout": self.layout, "columns": self.columns}
+        out = {"shape": self.shape, "layout": self.layout, "columns": self.columns}
+        return out | ({"table": self.table.record(), "example": self.example} if self.table else {})
 
     @classmethod
     def restored(cls, record: dict[str, Any], sample: np.ndarray) -> Inputs:
         """Return the object of a record and training rows; ValueError unless they fit."""
-        inputs = cls(tuple(record.pop("shape")), sample.dtype, **record)
+        table = record.pop("table", None)
+        prepare = None if table is None else Prepare.restored(table)
+        inputs = cls(tuple(record.pop("shape")), sample.dtype, **record, table=prepare)
+        if prepare:
+            if inputs.array([inputs.example]).shape != sample[:1].shape:
+                raise ValueError("its record of inputs does not fit its arrays")
+            return inputs
         row = inputs.of(sample[:1])
         if inputs.array(row).shape != sample[:1].shape or len(inputs.columns or row.flat) != row.size:
             raise ValueError("its record of inputs does not fit its arrays")
@@ -57,7 +79,12 @@ class Inputs:
         return image_shape(self.shape, self.layout or "channels_last", "Model", "x")
 
     def of(self, x: np.ndarray) -> np.ndarray:
-        """Return rows in their original form, given that of training, (n, d) or (n, H, W, C)."""
+        """Return rows in their original form, given that of training, (n, d) or (n, H, W, C).
+
+        Of a table with words it is the first training row, whatever x is.
+        """
+        if self.table:
+            return np.array([self.example], object)
         first = len(self.shape) == 3 and self.layout == "channels_first"
         return (np.moveaxis(x, -1, 1) if first else x).reshape(len(x), *self.shape)
 
@@ -69,8 +96,10 @@ class Inputs:
         in the same order; grey ones may also be (n, H, W). Raises DataError for anything else, for nan and
         infinity, and, if training had whole numbers, for fractions and numbers out of their type's range.
         """
+        if self.table:
+            return self.table(self._frame(x))
         if isinstance(x, Mapping) or _of_dicts(x) or (self.columns and hasattr(x, "columns")):
-            x = _table(x, self.columns)
+            x = _numbers(_frame(x, self.columns), self.columns or [])
         else:
             try:
                 x = np.asarray(x)
@@ -84,6 +113,17 @@ class Inputs:
             expected = f"numbers of shape (n, {', '.join(map(str, self.shape))})"
             raise DataError(must_be("x", "Model", expected, f"{x.dtype} of shape {x.shape}"))
         return channels_last(self._checked(x).reshape(len(x), *form), layout)
+
+    def _frame(self, x: Any) -> Any:
+        """Return a table with words as a DataFrame; its rows may also be lists in the order of training."""
+        import pandas as pd
+
+        if isinstance(x, Mapping) or _of_dicts(x) or hasattr(x, "columns"):
+            return _frame(x, self.columns)
+        rows = np.asarray(x, object)
+        if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
+            raise DataError(must_be("x", "Model", f"rows of {few(self.columns or [])}", rows.shape))
+        return pd.DataFrame(rows, columns=self.columns).infer_objects()
 
     def _checked(self, x: np.ndarray) -> np.ndarray:
         """Return x in a type torch supports; DataError for numbers that the type of training cannot hold."""
@@ -103,18 +143,19 @@ class Inputs:
         return x
 
 
-def few(names: list[str]) -> str:
-    """Return at most ten names, separated by commas, and the number of the rest."""
-    rest = f" and {len(names) - 10} more" if len(names) > 10 else ""
-    return ", ".join(names[:10]) + rest
-
-
 def _of_dicts(x: Any) -> bool:
     return isinstance(x, list) and bool(x) and all(isinstance(row, Mapping) for row in x)
 
 
-def _table(x: Any, columns: list[str] | None) -> np.ndarray:
-    """Return the numbers (n, d), float64, of a DataFrame, a dict of columns, a dict, or a list of dicts."""
+def pd_missing(value: Any) -> bool:
+    """Return whether a field of a table is missing."""
+    import pandas as pd
+
+    return bool(pd.isna(value))
+
+
+def _frame(x: Any, columns: list[str] | None) -> Any:
+    """Return a DataFrame, a dict of columns, a dict, or a list of dicts as a DataFrame with these columns."""
     import pandas as pd
 
     if columns is None:
@@ -136,6 +177,13 @@ def _table(x: Any, columns: list[str] | None) -> np.ndarray:
     if found:
         raise DataError(must_be("x", "Model", f"a table of {few(columns)}", f"one that {found}"))
     table.columns = pd.Index(have)
+    return table
+
+
+def _numbers(table: Any, columns: list[str]) -> np.ndarray:
+    """Return the numbers (n, d), float64, of these columns of a DataFrame."""
+    import pandas as pd
+
     for name in columns:
         if not pd.api.types.is_numeric_dtype(table[name]) or table[name].dtype.kind == "c":
             raise DataError(must_be(f"column {name} of x", "Model", "numbers", str(table[name].dtype)))

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from ntkrun import checks
-from ntkrun.datasets.arrays import classes_of
 from ntkrun.datasets.base import ArraySource
 from ntkrun.datasets.fetch import DAMAGED
+from ntkrun.datasets.labels import flat, labels_of
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
@@ -33,9 +33,9 @@ class Npz(ArraySource):
     ----------
     path : str
     task : {"classification", "regression"}
-        Classification needs integer labels 0..k-1.
+        Labels of classification are words or whole numbers, (n,) or (n, 1), or one-hot rows (n, k).
     classes : int or None
-        Number of classes; None takes the largest training label plus one.
+        k, if the labels are 0..k-1 and training lacks some of them; None takes those in training.
     """
 
     name = "npz"
@@ -73,11 +73,16 @@ class Npz(ArraySource):
                 f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]
             ) from error
         x, y, x_test, y_test = (a.astype(a.dtype.newbyteorder("=")) for a in arrays)
-        classes = None
+        classes = labels = None
         if self.task == "classification":
-            remedy = "Set dataset.classes=K if that is intended."
-            classes = self.classes or classes_of(y, "y_train", path.stem, remedy)
-        return make_split(path.stem, (x, y), (x_test, y_test), classes=classes, **self.subset())
+            y, y_test = flat(y, "y_train", path.stem), flat(y_test, "y_test", path.stem)
+            if (classes := self.classes) is None:
+                labels = labels_of(y, "y_train", path.stem)
+                classes = len(labels.values) if labels else len(np.unique(y))
+            if labels:
+                y, y_test = labels.codes(y, "y_train", path.stem), labels.codes(y_test, "y_test", path.stem)
+        parts = (x, y), (x_test, y_test)
+        return make_split(path.stem, *parts, classes=classes, labels=labels, **self.subset())
 
 
 def _believable(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from torch import Tensor
 
 from ntkrun.datasets.arrays import checked, labels_of, working_layout
 from ntkrun.datasets.inputs import Inputs
+from ntkrun.datasets.labels import Labels
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.preprocess.base import Preprocess, prepared
+from ntkrun.datasets.table.prepare import Prepare
 from ntkrun.errors import DataError, must_be
 
 
@@ -77,6 +80,8 @@ class Split:
         Hash of everything above that determines numbers.
     inputs : Inputs
         Original form of a row, in which a model also takes its inputs.
+    labels : Labels or None
+        The classes as they came; None for numbers 0..k-1.
     """
 
     name: str
@@ -88,6 +93,7 @@ class Split:
     preprocess: Preprocess
     sha256: str
     inputs: Inputs
+    labels: Labels | None = None
 
     def part(self, role: Role) -> Part:
         """Return the rows of a role."""
@@ -145,8 +151,8 @@ def stratified_order(y: np.ndarray, classes: int | None, seed: int) -> np.ndarra
 
 def make_split(
     name: str,
-    train: tuple[np.ndarray, np.ndarray],
-    test: tuple[np.ndarray, np.ndarray],
+    train: tuple[Any, np.ndarray],
+    test: tuple[Any, np.ndarray],
     *,
     n_train: int | None,
     n_test: int | None,
@@ -158,12 +164,26 @@ def make_split(
     augment: str = "none",
     layout: str | None = "channels_last",
     columns: list[str] | None = None,
+    labels: Labels | None = None,
+    table: Prepare | None = None,
 ) -> Split:
     """Check the arrays, take stratified subsets, hold out a part of train and fit the preprocessing to train.
 
     Inputs are rows (n, d), named by `columns` if they have names, or images in `layout`: None refuses images
-    of unclear layout; (n, H, W) are grey. Raises DataError for arrays that do not fit.
+    of unclear layout; (n, H, W) are grey. With a `table` they are DataFrames, which it turns into rows after
+    it was fitted to the training ones. `labels` are the classes as they came, if they are not 0..k-1.
+    Raises DataError for arrays that do not fit.
     """
+    prepared_inputs = None
+    if table is not None:
+        (frame, y), (frame_test, y_test) = train, test
+        x, x_test = table.numbers(frame), table.numbers(frame_test)
+        if x is None or x_test is None:
+            rows = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
+            table.fit(frame.iloc[np.sort(rows)])
+            x, x_test = table(frame), table(frame_test)
+            prepared_inputs = Inputs.of_table(table, frame.iloc[[rows.min()]])
+        train, test = (x, y), (x_test, y_test)
     (x, y), (x_test, y_test) = checked(name, "train", *train), checked(name, "test", *test)
     input_shape = x.shape[1:]
     if input_shape != x_test.shape[1:]:
@@ -198,9 +218,9 @@ def make_split(
     for array in (*(a for p in parts for a in (p.x, p.y)), *fitted.arrays()):
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
-    names = class_names or [str(i) for i in range(classes or 0)]
-    inputs = Inputs(input_shape, x.dtype, layout, columns)
-    return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs)
+    names = class_names or (labels.names if labels else [str(i) for i in range(classes or 0)])
+    inputs = prepared_inputs or Inputs(input_shape, x.dtype, layout, columns)
+    return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs, labels)
 
 
 def _count(name: str, key: str, wanted: int | None, have: int) -> int:

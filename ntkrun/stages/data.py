@@ -30,7 +30,10 @@ def run(source: DataSource) -> Split:
         shape,
         kind,
     )
-    if split.inputs.shape != split.train.x.shape[1:]:
+    if split.inputs.table:
+        for line in split.inputs.table.described():
+            log.info("data       %s", line)
+    elif split.inputs.shape != split.train.x.shape[1:]:
         came, taken = (" x ".join(map(str, s)) for s in (split.inputs.shape, split.train.x.shape[1:]))
         kind = "grey images" if len(split.inputs.shape) == 2 else "images with channels first"
         log.info("data       rows of %s are %s, taken as %s", came, kind, taken)

@@ -18,11 +18,18 @@ from ntkrun.store.atomic import write_atomic
 def save(model: Model, folder: Path) -> None:
     """Write a model with the files that let MLflow load and serve it; MachineError if that fails."""
     model.save(folder)
-    for name, text in mlflow_files(model.inputs, model.sample, model.class_names is not None).items():
+    for name, text in mlflow_files(model.inputs, model.sample, _output(model)).items():
         write_atomic(folder / name, text.encode())
 
 
-def mlflow_files(inputs: Inputs, sample: np.ndarray, classes: bool) -> dict[str, str]:
+def _output(model: Model) -> np.dtype:
+    """Return the type of a prediction."""
+    if model.class_names is None:
+        return np.dtype(np.float64)
+    return model.labels.words(np.zeros(1, np.int64)).dtype if model.labels else np.dtype(np.int64)
+
+
+def mlflow_files(inputs: Inputs, sample: np.ndarray, output: np.dtype) -> dict[str, str]:
     """Return the text of each MLflow file by its name.
 
     Parameters
@@ -30,8 +37,8 @@ def mlflow_files(inputs: Inputs, sample: np.ndarray, classes: bool) -> dict[str,
     inputs : Inputs
     sample : ndarray (s, ...)
         Raw training rows; the first is the example.
-    classes : bool
-        Whether predictions are labels, int64, rather than targets, float64.
+    output : dtype
+        Type of the predictions.
     """
     example = inputs.of(sample[:1]).tolist()
     info = {"artifact_path": "input_example.json"}
@@ -42,10 +49,10 @@ def mlflow_files(inputs: Inputs, sample: np.ndarray, classes: bool) -> dict[str,
     else:
         info |= {"type": "ndarray", "format": "tf-serving"}
         shown, served = example, {"inputs": example}
-    output = {"name": "output", "type": "string", "default": "label", "shape": None}
+    choice = {"name": "output", "type": "string", "default": "label", "shape": None}
     signature = {
-        "outputs": json.dumps([_tensor(np.dtype(np.int64 if classes else np.float64), ())]),
-        "params": json.dumps([output]),
+        "outputs": json.dumps([_tensor(output, ())]),
+        "params": json.dumps([choice]),
     }
     if columns := _schema(inputs):
         signature = {"inputs": json.dumps(columns), **signature}
@@ -77,9 +84,10 @@ def _schema(inputs: Inputs) -> list[dict[str, Any]]:
     `Inputs` refuses values that are not numbers.
     """
     if inputs.columns:
-        return [{"type": "any", "name": name, "required": True} for name in inputs.columns]
+        return [{"type": "any", "name": name, "required": inputs.table is None} for name in inputs.columns]
     return [] if inputs.dtype.kind in "ui" else [_tensor(inputs.dtype, inputs.shape)]
 
 
 def _tensor(dtype: np.dtype, shape: tuple[int, ...]) -> dict[str, Any]:
-    return {"type": "tensor", "tensor-spec": {"dtype": str(dtype), "shape": [-1, *shape]}}
+    name = "str" if dtype.kind == "U" else str(dtype)
+    return {"type": "tensor", "tensor-spec": {"dtype": name, "shape": [-1, *shape]}}

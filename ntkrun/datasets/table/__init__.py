@@ -1,0 +1,1 @@
+"""Tables as people have them: file, dialect, header, columns, and their numbers."""
