@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from ntkrun import checks
+from ntkrun.datasets.inputs import Inputs
+from ntkrun.datasets.new import New, new_rows
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split
 from ntkrun.maths.layout import LAYOUTS
@@ -60,6 +62,10 @@ class DataSource:
     def load(self) -> Split:
         """Read the data and return its split; DataError or NetworkError if that fails."""
         raise NotImplementedError
+
+    def new(self, path: Path, inputs: Inputs) -> New:
+        """Return rows to predict, in the form of training; DataError for a file of another kind."""
+        return new_rows(path)
 
     def subset(self) -> dict:
         """Return the arguments of `make_split` that all data sets share."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import numpy as np
 
 from ntkrun import checks
 from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.labels import Labels, labels_of
+from ntkrun.datasets.new import New
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.datasets.table.columns import kind_of, known, numbers_of, words_of
 from ntkrun.datasets.table.prepare import Prepare
@@ -140,8 +142,41 @@ class Csv(DataSource):
             parts = (x, y), (test[columns], ys[1])
         names = columns if table.named else None
         return make_split(
-            name, *parts, classes=classes, labels=labels, columns=names, table=prepare, **self.subset()
+            name,
+            *parts,
+            classes=classes,
+            labels=labels,
+            columns=names,
+            table=prepare,
+            target=target,
+            **self.subset(),
         )
+
+    def new(self, path: Path, inputs: Inputs) -> New:
+        """Return the rows of a new table: columns by their names, or by their place if they have none."""
+        names = inputs.columns or [str(i) for i in range(inputs.shape[0])]
+        named = not all(name.isdigit() for name in names)
+        table = read(path, replace(self.form, header=named if self.header is None else self.header))
+        frame, y = table.frame, None
+        if table.notes:
+            log.info("data       %s: %s", path.name, ", ".join(table.notes))
+        target = inputs.target
+        if not named and len(frame.columns) == len(names):
+            frame.columns = names
+        elif not inputs.columns:  # the target stood among columns that have no names
+            names = [str(i) for i in range(len(names) + 1) if str(i) != target]
+        if target in frame.columns and target not in names:
+            y = frame[target]
+        lacks = [name for name in names if name not in frame.columns]
+        if lacks:
+            raise DataError(must_be(str(path), "predict", f"a table of {few(names)}", f"lacks {few(lacks)}"))
+        rest = [name for name in frame.columns if name not in names and name != target]
+        if rest:
+            log.info("data       %s: columns without use: %s", path.name, few(rest))
+        x = frame[names]
+        if not inputs.table:  # numbers, of which none is missing
+            x = np.stack([numbers_of(x[name], name, "the table") for name in names], 1)
+        return New(x, None if y is None else self._values(y))
 
     def _found(self, given: str | None, file: str | None) -> Path:
         path = as_path(given) if given else self.cache() / str(file)

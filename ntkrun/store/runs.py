@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ntkrun.errors import DataError, IntegrityError
+from ntkrun.errors import DataError, IntegrityError, must_be
 
 log = logging.getLogger(__name__)
 
@@ -176,3 +176,29 @@ def parameters(config: dict[str, Any]) -> dict[str, Any]:
 def as_key(text: str, other: str = "_") -> str:
     """Return text as a key for MLflow, with `other` in place of characters that MLflow does not allow."""
     return "".join(c if c.isalnum() or c in "_-./ " else other for c in text)
+
+
+def find(root: Path, words: str) -> Run:
+    """Return one run: a run folder, "latest", the end of its folder's name, or its MLflow id.
+
+    Folders are looked for in <root>/runs; "latest" is the newest that has finished with a model. DataError if
+    there is no such run, or more than one.
+    """
+    if (Path(words) / "config.json").is_file():
+        return load(Path(words))
+    runs = [run for run in scan(root) if run.metric]
+    if words == "latest":
+        found = runs[-1:]
+    else:
+        found = [r for r in runs if words and (r.folder.name.endswith(words) or _mlflow(r) == words)]
+    if len(found) == 1:
+        return found[0]
+    several = ", ".join(run.folder.name for run in found[-3:])
+    got = f"{words}, which fits {several}" if found else words
+    constraint = f"a run folder, or latest or the end of a name in {root / 'runs'}"
+    raise DataError(must_be("run", "ntkrun", constraint, got, "See ntkrun list."))
+
+
+def _mlflow(run: Run) -> str | None:
+    value = run.result.get("mlflow/run_id")
+    return None if value is None else str(value)

@@ -1,0 +1,132 @@
+"""ntkrun predict: labels or values of new rows from the model of a run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ntkrun.cli.commands import named
+from ntkrun.errors import DataError, must_be
+from ntkrun.progress import progress
+from ntkrun.store.paths import as_path
+from ntkrun.store.runs import Run, find
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ntkrun.datasets.new import New
+    from ntkrun.model import Model
+
+ROWS = 1024  # per batch
+ENDINGS = (".csv", ".parquet")
+SHOWN = 20  # most classes of a confusion matrix on the terminal
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
+    parser.add_argument("data", help="a file or folder in the form of the training data; labels may be absent")
+    parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
+    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
+    parser.add_argument("--output-dir", default=default, help=f"where runs are looked for; default: {default}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the predictions, print where they are, and the scores if the data have labels."""
+    data = as_path(options.data)
+    output = as_path(options.output) if options.output else Path.cwd() / f"{data.stem}-predictions.csv"
+    if output.suffix not in ENDINGS:
+        raise DataError(must_be("output", "predict", "a .csv or .parquet file", str(output)))
+    found = find(named(options.output_dir), options.run)
+
+    from ntkrun import machine
+    from ntkrun.model import Model
+
+    machine.tune()
+    model = Model.load(found.folder / "model")
+    new = _source(found).new(data, model.inputs)
+    values = _values(model, new.x)
+    table = _table(model, new, values)
+    _write(table, output)
+    sys.stdout.write(f"model       {found.folder.name}: {model}\n")
+    sys.stdout.write(f"predicted   {len(table)} rows\noutput      {output}\n")
+    if new.y is not None:
+        sys.stdout.write(_scored(model, new.y, values))
+    return 0
+
+
+def _source(found: Run) -> Any:
+    """Return the data set of a run."""
+    from ntkrun.datasets import DATASETS
+
+    config = {k: v for k, v in found.config["dataset"].items() if k != "name"}
+    return DATASETS.get(str(found.config["dataset"]["name"]))(**config)
+
+
+def _values(model: Model, x: Any) -> np.ndarray:
+    """Return the numbers behind the predictions, (n, k), batch by batch."""
+    import numpy as np
+
+    parts = []
+    cut = x.iloc if hasattr(x, "iloc") else x
+    with progress("predict", len(x), "rows") as done:
+        for start in range(0, len(x), ROWS):
+            parts.append(model.values(cut[start : start + ROWS]))
+            done(len(parts[-1]))
+    return np.concatenate(parts) if parts else model.values(x)
+
+
+def _table(model: Model, new: New, values: np.ndarray) -> Any:
+    """Return one row per input: its name or number, its prediction, and how sure that is."""
+    import pandas as pd
+
+    key = "row" if new.names is None else "file"
+    columns: dict[str, Any] = {key: range(1, len(values) + 1) if new.names is None else new.names}
+    columns["prediction"] = model.of_values(values)
+    if model.confidence is None:
+        return pd.DataFrame(columns)
+    if model.class_names is None:
+        low, high = model.intervals_of(values).T
+        share = f"{100 * model.confidence.level:g}"
+        columns |= {f"low_{share}": low, f"high_{share}": high}
+    else:
+        shares = model.probabilities_of(values)
+        columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(model.class_names)}
+    return pd.DataFrame(columns)
+
+
+def _write(table: Any, output: Path) -> None:
+    import io
+
+    from ntkrun.store.atomic import write_atomic
+
+    buffer = io.BytesIO()
+    if output.suffix == ".csv":
+        table.to_csv(buffer, index=False)
+    else:
+        table.to_parquet(buffer, index=False)
+    write_atomic(output, buffer.getvalue())
+
+
+def _scored(model: Model, y: np.ndarray, values: np.ndarray) -> str:
+    """Return the scores of predictions with known labels, and which classes were taken for which."""
+    import pandas as pd
+    import torch
+
+    from ntkrun.maths import metrics
+
+    classes = None if model.class_names is None else len(model.class_names)
+    truth = y if classes is None else model.codes(y)
+    metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(truth), classes)
+    out = f"{metric:<12}{value:.4f}   of these rows\n"
+    if model.class_names is not None and len(model.class_names) <= SHOWN:
+        names = pd.Index(model.class_names)
+        counted = pd.crosstab(
+            pd.Categorical(names[truth], names), pd.Categorical(names[values.argmax(1)], names), dropna=False
+        )
+        counted.index.name, counted.columns.name = "true", "predicted"
+        out += f"{counted}\n"
+    return out

@@ -1,0 +1,59 @@
+"""Rows to predict, from files of arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntkrun.datasets.fetch import DAMAGED
+from ntkrun.errors import DataError, must_be
+
+# names of inputs and labels in an .npz, the first that is there
+X, Y = ("x", "x_test", "X"), ("y", "y_test")
+
+
+@dataclass(frozen=True)
+class New:
+    """Rows to predict.
+
+    Attributes
+    ----------
+    x : DataFrame or ndarray
+        As `Model.values` takes them.
+    y : ndarray (n,) or None
+        Labels or targets as they came, if there are any.
+    names : list of str or None
+        Names of the rows; None for their numbers.
+    """
+
+    x: Any
+    y: np.ndarray | None = None
+    names: list[str] | None = None
+
+
+def new_rows(path: Path) -> New:
+    """Return the rows in an .npy, or in an .npz as x (or x_test), with y (or y_test) if it is there.
+
+    DataError for any other file, or one of objects.
+    """
+    kind = ".npy, or .npz with x"
+    if path.suffix not in (".npy", ".npz") or not path.is_file():
+        raise DataError(must_be("data", "predict", f"an existing {kind}", str(path)))
+    try:
+        file = np.load(path, allow_pickle=False)
+        if isinstance(file, np.ndarray):
+            return New(file)
+        with file:
+            return _of(file)
+    except DAMAGED as error:
+        raise DataError(f"{path} is not a readable {kind}: {error}".splitlines()[0]) from error
+
+
+def _of(file: Any) -> New:
+    x, y = (next((name for name in names if name in file.files), None) for names in (X, Y))
+    if x is None:
+        raise DataError(must_be("data", "predict", "an .npz with x", file.files))
+    return New(file[x], None if y is None else file[y])
