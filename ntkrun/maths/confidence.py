@@ -80,7 +80,7 @@ class Confidence:
         """Return lower and upper ends (n, k, 2) around predictions (n, k); ValueError for classes."""
         if self.temperature is not None:
             raise ValueError("Classes have probabilities and sets, no intervals.")
-        half = torch.tensor(self.quantiles).to(prediction)
+        half = torch.tensor(self.quantiles, dtype=torch.float64).to(prediction)
         return torch.stack([prediction - half, prediction + half], -1)
 
     def described(self, prediction: Tensor, y: Tensor) -> dict[str, float]:
