@@ -20,6 +20,7 @@ from ntkrun.datasets.preprocess.base import Preprocess, prepared
 from ntkrun.datasets.split import views_of
 from ntkrun.errors import ConfigError, DataError, IntegrityError, MachineError
 from ntkrun.maths import metrics
+from ntkrun.maths.confidence import Confidence
 from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import DTYPES, Method, torch_device
 from ntkrun.maths.method.images import ImageMethod
@@ -52,6 +53,8 @@ class Model:
         Expected form of inputs.
     labels : Labels or None
         The classes as they came in training; None for numbers 0..k-1 and for regression.
+    confidence : Confidence or None
+        How sure its predictions are; None for a model of an earlier version.
     """
 
     method: Method
@@ -62,10 +65,14 @@ class Model:
     class_names: list[str] | None
     inputs: Inputs
     labels: Labels | None = None
+    confidence: Confidence | None = None
 
     def predict(self, x: Any) -> np.ndarray:
         """Return labels (n,) as they came in training, or targets (n,), float64; x as in `values`."""
-        values = self.values(x)
+        return self.named(self.values(x))
+
+    def named(self, values: np.ndarray) -> np.ndarray:
+        """Return the predictions behind `values` (n, k): labels (n,) as they came, or targets (n,)."""
         if self.class_names is None:
             return values[:, 0]
         return self.labels.words(values.argmax(1)) if self.labels else values.argmax(1)
@@ -78,6 +85,40 @@ class Model:
         x = self.inputs.array(x)
         parts = [self._values(x[start : start + ROWS]) for start in range(0, len(x), ROWS)]
         return np.concatenate(parts) if parts else np.empty((0, self.predictor.weight.shape[1]))
+
+    def codes(self, y: Any) -> np.ndarray:
+        """Return labels (n,) as they came as numbers 0..k-1, int64; DataError for other ones."""
+        if self.class_names is None:
+            raise DataError(f"{self!r} has no classes.")
+        labels = self.labels or Labels(list(range(len(self.class_names))))
+        return labels.codes(y, "labels", "Model")
+
+    def probabilities(self, x: Any) -> np.ndarray:
+        """Return class probabilities (n, k), float64; x as in `values`, DataError for regression."""
+        return self._confidence(classes=True).probabilities(torch.from_numpy(self.values(x))).numpy()
+
+    def sets(self, x: Any) -> np.ndarray:
+        """Return which classes may be true at the confidence's level, bool (n, k); DataError for regression.
+
+        At least one per row. A share of rows near the level has its true class in its set.
+        """
+        return self._confidence(classes=True).sets(torch.from_numpy(self.values(x))).numpy()
+
+    def intervals(self, x: Any) -> np.ndarray:
+        """Return lower and upper ends (n, 2), or (n, k, 2) for k targets, float64; DataError for classes.
+
+        A share of rows near the confidence's level has its truth between them.
+        """
+        ends = self._confidence(classes=False).intervals(torch.from_numpy(self.values(x))).numpy()
+        return ends[:, 0] if ends.shape[1] == 1 else ends
+
+    def _confidence(self, classes: bool) -> Confidence:
+        if classes != (self.class_names is not None):
+            has = "intervals" if self.class_names is None else "probabilities and sets of classes"
+            raise DataError(f"{self!r} has {has} only.")
+        if self.confidence is None:
+            raise DataError(f"{self!r} is of an earlier version and lacks its confidence. Run it again.")
+        return self.confidence
 
     def _values(self, x: np.ndarray) -> np.ndarray:
         z = self.method.transform(_prepared(views_of(x, self.views), self.preprocess, self.method))
@@ -104,6 +145,7 @@ class Model:
             "class_names": self.class_names,
             "inputs": self.inputs.record(),
             **({"labels": self.labels.values} if self.labels else {}),
+            "confidence": self.confidence and self.confidence.record(),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
         write_json(folder / RECORD, record)
@@ -149,7 +191,11 @@ class Model:
         # older records lack inputs: those were rows, or images with channels last
         inputs = Inputs.restored({"shape": sample.shape[1:]} | record.get("inputs", {}), sample)
         labels = Labels(list(record["labels"])) if record.get("labels") else None
-        return cls(method, preprocess, predictor, sample, views, names, inputs, labels)
+        sure = record.get("confidence")  # older records lack it
+        confidence = None if sure is None else Confidence.restored(sure, weight.shape[1])
+        if confidence is not None and (confidence.temperature is None) != (names is None):
+            raise ValueError("its record of confidence does not fit its classes")
+        return cls(method, preprocess, predictor, sample, views, names, inputs, labels, confidence)
 
 
 def _prepared(x: np.ndarray, preprocess: Preprocess, method: Method) -> Tensor:

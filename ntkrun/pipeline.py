@@ -11,6 +11,7 @@ from ntkrun import NUMBERS, machine
 from ntkrun.config import RunConfig, as_typed
 from ntkrun.datasets.split import Split
 from ntkrun.maths.method.base import Method
+from ntkrun.maths.scores import described
 from ntkrun.model import Model
 from ntkrun.report import run_figures
 from ntkrun.stages import baseline, data, featurize, memory, regress, score
@@ -83,6 +84,7 @@ def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]
 def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
     start = time.perf_counter()
     solver, executor, shard_rows = config.solver, config.executor, config.shard_rows
+    solver.check(split.classes)
     task = task_of(split, config.method)
     plan = memory.plan(task, shard_rows, solver, executor)
     task.fit()
@@ -121,7 +123,15 @@ def _model(task: Task, fit: regress.Fit) -> Model:
     names = None if split.classes is None else split.class_names
     rows = task.model_rows()
     return Model(
-        task.method, split.preprocess, fit.predictor, rows, split.views, names, split.inputs, split.labels
+        task.method,
+        split.preprocess,
+        fit.predictor,
+        rows,
+        split.views,
+        names,
+        split.inputs,
+        split.labels,
+        fit.confidence,
     )
 
 
@@ -147,7 +157,7 @@ def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[
     time/featurize_s includes shards that earlier runs computed, so times and speed-ups do not depend on the
     cache. time/wall_s, set elsewhere, is the duration of this run, baseline included.
     """
-    return {
+    out = {
         f"test/{scores.metric}": scores.value,
         f"valid/{fit.metric}": fit.valid_scores[fit.best],
         "lambda": fit.predictor.lam,
@@ -158,6 +168,11 @@ def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[
         "time/total_s": features.seconds + fit.seconds + scores.seconds,
         "cache/shards_reused": features.reused,
     }
+    held = described(fit.prediction, fit.labels, fit.classes, fit.confidence.temperature)
+    more = {f"test/{k}": v for k, v in scores.more.items()} | {f"valid/{k}": v for k, v in held.items()}
+    if fit.confidence.temperature is not None:
+        more["temperature"] = fit.confidence.temperature
+    return out | {k: v for k, v in more.items() if k not in out}
 
 
 def _compared(exact: baseline.Exact, scores: score.Scores, total: float) -> dict[str, Any]:

@@ -172,8 +172,8 @@ def make_split(
 
     Inputs are rows (n, d), named by `columns` if they have names, or images in `layout`: None refuses images
     of unclear layout; (n, H, W) are grey. With a `table` they are DataFrames, which it turns into rows after
-    it was fitted to the training ones. `labels` are the classes as they came, if they are not 0..k-1; `target` is the name of their column.
-    Raises DataError for arrays that do not fit.
+    it was fitted to the training ones. `labels` are the classes as they came, if they are not 0..k-1;
+    `target` is the name of their column. Raises DataError for arrays that do not fit.
     """
     prepared_inputs = None
     if table is not None:

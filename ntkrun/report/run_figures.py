@@ -39,13 +39,13 @@ def _lambda(plt: Any, fit: Fit, scores: Scores) -> Any:
     axes.plot(fit.relative, fit.valid_scores, "o-", markersize=4, label="held-out train")
     best = fit.relative[fit.best]
     axes.axvline(best, color="0.5", linewidth=1, linestyle=":")
-    axes.plot(
-        [best], [scores.value], "*", markersize=13, color="C3", label=f"test, read once: {scores.value:.4f}"
-    )
-    if fit.metric == "mse":
+    if (value := scores.more.get(fit.metric)) is not None:
+        axes.plot([best], [value], "*", markersize=13, color="C3", label=f"test, read once: {value:.4f}")
+    if fit.metric in ("mse", "mae"):
         axes.set_yscale("log")
     axes.set_xlabel("relative lambda (share of the mean squared feature norm)")
-    axes.set_ylabel({"mse": "mean squared error"}.get(fit.metric, fit.metric))
+    names = {"mse": "mean squared error", "mae": "mean absolute error"}
+    axes.set_ylabel(names.get(fit.metric, fit.metric.replace("_", " ")))
     axes.set_title(f"{fit.metric} along lambda; chosen {best:.1e}")
     axes.legend()
     return figure

@@ -11,7 +11,7 @@ from torch import Tensor
 from ntkrun.maths import metrics
 from ntkrun.maths.ridge.cholesky import gram_dtype, mirrored
 from ntkrun.maths.ridge.dual import dual_path
-from ntkrun.solvers.problem import Predictor, counted, scores
+from ntkrun.solvers.problem import HeldOut, Predictor, counted, scores
 from ntkrun.store.features import Train, Valid
 
 
@@ -42,7 +42,7 @@ class KernelProblem:
         fits = dual_path(self.gram[:k, :k], metrics.targets(self.y[:k], self.valid.classes), relative)
         return counted(fits, len(relative))
 
-    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+    def valid_scores(self, predictors: Sequence[Predictor]) -> HeldOut:
         """See Problem."""
         k = self.fitted
         return scores(predictors, [(self.gram[k:, :k], self.y[k:])], self.valid)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import torch
 from torch import Tensor
 
 from ntkrun.maths import metrics
@@ -14,6 +15,25 @@ from ntkrun.progress import progress
 from ntkrun.store.features import Valid
 
 Predictor = Linear | KernelPredictor
+
+
+class HeldOut(NamedTuple):
+    """Fits without the held-out rows, seen on these rows.
+
+    Attributes
+    ----------
+    metric : {"accuracy", "mse"}
+    scores : list of float
+        Score of each predictor.
+    predictions : list of Tensor (n, k)
+        float64, on the CPU; averaged over the rows of each example.
+    labels : Tensor (n,)
+    """
+
+    metric: str
+    scores: list[float]
+    predictions: list[Tensor]
+    labels: Tensor
 
 
 class Problem(Protocol):
@@ -26,8 +46,8 @@ class Problem(Protocol):
     def path(self, relative: list[float]) -> Iterator[Predictor]:
         """Yield the fit to the training rows for every relative lambda."""
 
-    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
-        """Return the metric and the score of each predictor on the held-out rows."""
+    def valid_scores(self, predictors: Sequence[Predictor]) -> HeldOut:
+        """Return the scores and the predictions of each predictor on the held-out rows."""
 
     def refit(self, relative: float) -> Predictor:
         """Return the fit to training and held-out rows together."""
@@ -35,16 +55,21 @@ class Problem(Protocol):
 
 def scores(
     predictors: Sequence[Predictor], batches: Iterable[tuple[Tensor, Tensor]], valid: Valid
-) -> tuple[str, list[float]]:
-    """Return the metric and each predictor's score over batches of (rows, labels) of the held-out part."""
+) -> HeldOut:
+    """Return each predictor's score and predictions over batches of (rows, labels) of the held-out part."""
     totals, count, metric = [0.0] * len(predictors), 0, ""
+    kept: list[list[Tensor]] = [[] for _ in predictors]
+    truth: list[Tensor] = []
     for z, y in batches:
         for i, predictor in enumerate(predictors):
             prediction, labels = metrics.per_example(predictor.predict(z), y, valid.views)
             metric, value = metrics.score(prediction, labels, valid.classes)
             totals[i] += value * len(y)
+            kept[i].append(prediction.cpu())
+        truth.append(labels.cpu())
         count += len(y)
-    return metric, [t / count for t in totals]
+    means = [total / count for total in totals]
+    return HeldOut(metric, means, [torch.cat(parts) for parts in kept], torch.cat(truth))
 
 
 def counted(path: Iterator[Predictor], count: int) -> Iterator[Predictor]:

@@ -19,7 +19,7 @@ from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.maths.ridge.path import EIGH_LIMIT
 from ntkrun.maths.ridge.refine import refined
 from ntkrun.solvers.base import Solver
-from ntkrun.solvers.problem import Predictor, Problem, counted, scores
+from ntkrun.solvers.problem import HeldOut, Predictor, Problem, counted, scores
 from ntkrun.solvers.products import Products
 from ntkrun.store.features import Shards, Train, Valid
 
@@ -38,7 +38,7 @@ class Ridge(Solver):
 
     Parameters
     ----------
-    lambda_min, lambda_max, lambda_count
+    lambda_min, lambda_max, lambda_count, select_by, level
         As for Solver.
     sums : {"auto", "float32", "float64"}
         Precision of the products in the sums of the primal. "float32" takes half the time and is checked at
@@ -111,7 +111,7 @@ class Equations:
         """See Problem."""
         return counted(self.sums.path(relative), len(relative))
 
-    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+    def valid_scores(self, predictors: Sequence[Predictor]) -> HeldOut:
         """See Problem."""
         return scores(predictors, self.valid.batches(), self.valid)
 

@@ -18,7 +18,7 @@ from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.ridge.streamed import Streamed
 from ntkrun.progress import progress
 from ntkrun.solvers.base import Solver
-from ntkrun.solvers.problem import Predictor, scores
+from ntkrun.solvers.problem import HeldOut, Predictor, scores
 from ntkrun.store.features import Train, Valid
 
 log = logging.getLogger(__name__)
@@ -30,8 +30,8 @@ class RidgeCG(Solver):
 
     Parameters
     ----------
-    lambda_min, lambda_max, lambda_count
-        As for Solver; all points are solved together.
+    lambda_min, lambda_max, lambda_count, select_by, level
+        As for Solver; all points of the grid are solved together.
     rank : int
         Number of eigenvectors of the covariance in the preconditioner.
     tolerance : float
@@ -78,7 +78,7 @@ class Passes:
         self.found = dict(zip(relative, self._solve(self.problem, relative), strict=True))
         yield from self.found.values()
 
-    def valid_scores(self, predictors: Sequence[Predictor]) -> tuple[str, list[float]]:
+    def valid_scores(self, predictors: Sequence[Predictor]) -> HeldOut:
         """See Problem."""
         return scores(predictors, self.valid.batches(), self.valid)
 

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 
+from torch import Tensor
+
+from ntkrun.errors import DataError, must_be
 from ntkrun.executors.base import Executor
+from ntkrun.maths import scores
+from ntkrun.maths.confidence import Confidence
 from ntkrun.maths.method.base import Method
 from ntkrun.solvers.base import Solver
-from ntkrun.solvers.problem import Predictor, Problem
+from ntkrun.solvers.problem import HeldOut, Predictor, Problem
 from ntkrun.store.features import Train, Valid
 
 log = logging.getLogger(__name__)
@@ -23,7 +29,8 @@ class Fit:
     ----------
     predictor : Linear or KernelPredictor
         Fitted to the training rows and the held-out rows.
-    metric : {"accuracy", "mse"}
+    metric : str
+        Score that chose lambda: solver.select_by, else accuracy or mse.
     relative : list of float
         Relative ridge parameters tried, ascending.
     valid_scores : list of float
@@ -32,6 +39,12 @@ class Fit:
         Index of the chosen one in both lists.
     classes : int or None
     seconds : float
+    prediction : Tensor (n, k)
+        For the held-out rows, by the fit with the chosen lambda that did not see them.
+    labels : Tensor (n,)
+        Of the held-out rows.
+    confidence : Confidence
+        Fitted to these two.
     """
 
     predictor: Predictor
@@ -41,15 +54,21 @@ class Fit:
     best: int
     classes: int | None
     seconds: float
+    prediction: Tensor
+    labels: Tensor
+    confidence: Confidence
 
 
 def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Executor) -> Fit:
     """Choose lambda on the held-out rows, then refit on these and the training rows."""
     start = time.perf_counter()
     problem, grid = method.problem(solver)(train, valid, executor), solver.grid()
-    metric, found = explore(problem, grid)
+    metric, found, prediction, labels = explore(problem, grid, valid.classes, solver.select_by)
     tried = sorted(found)
     chosen = best_of(metric, found)
+    if solver.select_by and math.isnan(found[chosen]):
+        constraint = f"a score that the held-out rows have: their {len(labels)} labels are too much alike"
+        raise DataError(must_be("select_by", type(solver).__name__, constraint, metric, "Leave it out."))
     predictor = problem.refit(grid[chosen])
     seconds = time.perf_counter() - start
     at_edge = len(grid) > 1 and chosen in (0, len(grid) - 1)
@@ -63,27 +82,43 @@ def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Ex
         edge,
     )
     path, values = [grid[i] for i in tried], [found[i] for i in tried]
-    return Fit(predictor, metric, path, values, tried.index(chosen), valid.classes, seconds)
+    confidence = Confidence.fitted(prediction, labels, valid.classes, solver.level)
+    best = tried.index(chosen)
+    return Fit(predictor, metric, path, values, best, valid.classes, seconds, prediction, labels, confidence)
 
 
-def explore(problem: Problem, grid: list[float]) -> tuple[str, dict[int, float]]:
-    """Return the metric, and the held-out score of each lambda tried by its index in the grid."""
+def explore(
+    problem: Problem, grid: list[float], classes: int | None, select_by: str | None = None
+) -> tuple[str, dict[int, float], Tensor, Tensor]:
+    """Return the metric, the held-out score of each lambda tried by its index in the grid, and the best fit.
+
+    The latter by its predictions (n, k) for the held-out rows, and their labels (n,).
+    """
     found: dict[int, float] = {}
-    metric = ""
     stride = 1 << max(0, len(grid).bit_length() - 3) if problem.coarse_first else 1
     todo = sorted({*range(0, len(grid), stride), len(grid) - 1})
     while todo:
         predictors = list(problem.path([grid[i] for i in todo]))
-        metric, scores = problem.valid_scores(predictors)
-        found |= dict(zip(todo, scores, strict=True))
+        held = problem.valid_scores(predictors)
+        metric, values = chosen_scores(held, classes, select_by)
+        found |= dict(zip(todo, values, strict=True))
         stride //= 2
         best = best_of(metric, found)
+        if best in todo:
+            prediction = held.predictions[todo.index(best)]
         near = (best - stride, best + stride) if stride else ()
         todo = [i for i in near if 0 <= i < len(grid) and i not in found]
-    return metric, found
+    return metric, found, prediction, held.labels
+
+
+def chosen_scores(held: HeldOut, classes: int | None, select_by: str | None) -> tuple[str, list[float]]:
+    """Return the metric to choose by, and each predictor's score."""
+    if select_by is None or select_by == held.metric:
+        return held.metric, held.scores
+    return select_by, [scores.score(select_by, p, held.labels, classes) for p in held.predictions]
 
 
 def best_of(metric: str, found: dict[int, float]) -> int:
     """Return the index of the best score; ties go to the largest lambda, the smoothest fit."""
-    sign = 1 if metric == "accuracy" else -1
+    sign = 1 if metric in scores.LARGER else -1
     return max(found, key=lambda i: (sign * found[i], i))

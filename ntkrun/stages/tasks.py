@@ -142,7 +142,8 @@ class FeatureTask(Task):
         featurize = self.batch_bytes() + 12 * shard
         # the shard in both precisions, and file and shard of the next one
         rows, targets = self.split.n_train, self.split.classes or 1
-        regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard
+        held = 8 * len(self.split.valid.y) * targets * solver.lambda_count  # predictions of every lambda
+        regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard + held
         return max(featurize, regress)
 
     def model_rows(self) -> np.ndarray:

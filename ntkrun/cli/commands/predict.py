@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from ntkrun.cli.commands import named
 from ntkrun.errors import DataError, must_be
 from ntkrun.progress import progress
@@ -15,8 +17,6 @@ from ntkrun.store.paths import as_path
 from ntkrun.store.runs import Run, find
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ntkrun.datasets.new import New
     from ntkrun.model import Model
 
@@ -28,10 +28,10 @@ SHOWN = 20  # most classes of a confusion matrix on the terminal
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
-    parser.add_argument("data", help="a file or folder in the form of the training data; labels may be absent")
+    parser.add_argument("data", help="a file in the form of the training data; labels may be absent")
     parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
     default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("--output-dir", default=default, help=f"where runs are looked for; default: {default}")
+    parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -68,8 +68,6 @@ def _source(found: Run) -> Any:
 
 def _values(model: Model, x: Any) -> np.ndarray:
     """Return the numbers behind the predictions, (n, k), batch by batch."""
-    import numpy as np
-
     parts = []
     cut = x.iloc if hasattr(x, "iloc") else x
     with progress("predict", len(x), "rows") as done:
@@ -82,19 +80,19 @@ def _values(model: Model, x: Any) -> np.ndarray:
 def _table(model: Model, new: New, values: np.ndarray) -> Any:
     """Return one row per input: its name or number, its prediction, and how sure that is."""
     import pandas as pd
+    import torch
 
     key = "row" if new.names is None else "file"
     columns: dict[str, Any] = {key: range(1, len(values) + 1) if new.names is None else new.names}
-    columns["prediction"] = model.of_values(values)
-    if model.confidence is None:
-        return pd.DataFrame(columns)
-    if model.class_names is None:
-        low, high = model.intervals_of(values).T
-        share = f"{100 * model.confidence.level:g}"
-        columns |= {f"low_{share}": low, f"high_{share}": high}
-    else:
-        shares = model.probabilities_of(values)
-        columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(model.class_names)}
+    columns["prediction"] = model.named(values)
+    if sure := model.confidence:
+        known = torch.from_numpy(values)
+        if model.class_names is None:
+            low, high = sure.intervals(known)[:, 0].T.numpy()
+            columns |= {f"low_{100 * sure.level:g}": low, f"high_{100 * sure.level:g}": high}
+        else:
+            shares = sure.probabilities(known).numpy()
+            columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(model.class_names)}
     return pd.DataFrame(columns)
 
 
@@ -118,15 +116,16 @@ def _scored(model: Model, y: np.ndarray, values: np.ndarray) -> str:
 
     from ntkrun.maths import metrics
 
-    classes = None if model.class_names is None else len(model.class_names)
-    truth = y if classes is None else model.codes(y)
-    metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(truth), classes)
+    names = model.class_names
+    if names is None:
+        metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(y), None)
+        return f"{metric:<12}{value:.4f}   of these rows\n"
+    truth = model.codes(y)
+    metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(truth), len(names))
     out = f"{metric:<12}{value:.4f}   of these rows\n"
-    if model.class_names is not None and len(model.class_names) <= SHOWN:
-        names = pd.Index(model.class_names)
-        counted = pd.crosstab(
-            pd.Categorical(names[truth], names), pd.Categorical(names[values.argmax(1)], names), dropna=False
-        )
-        counted.index.name, counted.columns.name = "true", "predicted"
+    if len(names) <= SHOWN:
+        words = np.array(names)
+        pairs = (pd.Categorical(words[codes], names) for codes in (truth, values.argmax(1)))
+        counted = pd.crosstab(*pairs, rownames=["true"], colnames=["predicted"], dropna=False)
         out += f"{counted}\n"
     return out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -152,6 +153,7 @@ class NTKRidge(BaseEstimator):
             else:
                 best = [int(np.argmin([self._held.mse(fit) for fit in fits]))]
             self._tuned = _joined([fits[i] for i in best])
+            self._tuned_lambda = [fits[i].lam for i in best]
         every = self._kept.merged(self._held)
         if self.alpha_per_target and self._tuned is None:
             best *= every.targets
@@ -195,14 +197,15 @@ class NTKRidge(BaseEstimator):
         return tags
 
     def _raw(self, X: Any) -> Tensor:
+        return torch.cat([self._solution().predict(z) for z in self._blocks(X)]).cpu()
+
+    def _blocks(self, X: Any) -> Iterator[Tensor]:
+        """Yield the features of X, BLOCK rows at a time."""
         check_is_fitted(self, "features_")
         X = self._input(X, reset=False)
-        fit = self._solution()
-        parts = []
         for start in range(0, X.shape[0], ROWS):
             z = self._transformed(X[start : start + ROWS])[0]
-            parts += [fit.predict(z[i : i + BLOCK]) for i in range(0, len(z), BLOCK)]
-        return torch.cat(parts).cpu()
+            yield from z.split(BLOCK)
 
 
 def sample_weights(owner: str, weight: Any, n: int) -> Tensor | None:

@@ -1,19 +1,19 @@
-"""Choice of held-out rows, and the temperature of class probabilities fitted to them."""
+"""Choice of held-out rows, and a sample of them to learn from how sure predictions are."""
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
-from scipy.optimize import brentq
 from torch import Tensor
 
+from ntkrun.maths.probability import temperature
 from ntkrun.maths.ridge.normal import Linear
+from ntkrun.maths.ridge.posterior import noise_variance
 from ntkrun.maths.rng import Stream
 
-# held-out rows kept to fit the temperature, enough for two digits
+# held-out rows kept to fit the temperature or the noise, enough for two digits
 LIMIT = 2048
-BETAS = (1e-3, 1e6)
 
 
 def draws(x: Tensor, seed: int) -> Tensor:
@@ -37,9 +37,9 @@ class Sample:
         self.n = 0
         self._columns: list[Tensor] = []
 
-    def add(self, z: Tensor, index: Tensor, weight: Tensor, draw: Tensor) -> None:
-        """Add features z (n, m), classes (n,), weights (n,) and draws (n,) of some rows."""
-        new = [z, index, weight, draw]
+    def add(self, z: Tensor, y: Tensor, weight: Tensor, draw: Tensor) -> None:
+        """Add features z (n, m), classes (n,) or targets (n, k), weights (n,) and draws (n,) of some rows."""
+        new = [z, y, weight, draw]
         if self.n:
             new = [torch.cat(pair) for pair in zip(self._columns, new, strict=True)]
         first = new[-1].argsort(stable=True)[:LIMIT]
@@ -47,36 +47,15 @@ class Sample:
         self.n = len(first)
 
     def temperature(self, fit: Linear) -> float:
-        """Return the most likely temperature of a fit's predictions."""
+        """Return the most likely temperature of a fit's predictions, with one row more for each class."""
         z, index, weight, _ = self._columns
-        return temperature(fit.predict(z), index, weight)
+        values = fit.predict(z)
+        return temperature(values, index, weight, extra=values.shape[1])
 
+    def noise_variance(self, fit: Linear, spread: Callable[[Tensor], Tensor]) -> Tensor:
+        """Return the most likely variance of the noise, (k,) float64.
 
-def temperature(values: Tensor, index: Tensor, weight: Tensor) -> float:
-    """Return the T for which softmax(values / T) fits the classes best, by maximum likelihood.
-
-    Each class gets one extra row (Platt 1999), so that T > 0 even if all rows are right.
-
-    Parameters
-    ----------
-    values : Tensor (n, k)
-        Predictions for rows that were not fitted.
-    index : Tensor (n,), int64
-        Classes of the rows.
-    weight : Tensor (n,)
-        Weights of the rows.
-    """
-    k, n = values.shape[1], float(weight.sum())
-    aim = (n * values.gather(1, index[:, None])[:, 0] + values.sum(1)) / (n + k)
-
-    def slope(log_beta: float) -> float:
-        # slope of the negative log likelihood, which increases with beta = 1 / T
-        p = (math.exp(log_beta) * values).softmax(1)
-        return float(weight @ ((p * values).sum(1) - aim)) / n
-
-    low, high = (math.log(beta) for beta in BETAS)
-    if slope(low) >= 0:
-        return 1 / BETAS[0]
-    if slope(high) <= 0:
-        return 1 / BETAS[1]
-    return math.exp(-brentq(slope, low, high, xtol=1e-13))
+        `spread` gives the fit's own variance (n, k) for features (n, m), per unit of noise.
+        """
+        z, y, weight, _ = self._columns
+        return noise_variance(fit.predict(z) - y, spread(z), weight)

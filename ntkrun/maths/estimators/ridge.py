@@ -20,16 +20,32 @@ from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.maths import metrics
 from ntkrun.maths.estimators.base import NTKRidge, sample_weights
 from ntkrun.maths.estimators.held_out import Sample
+from ntkrun.maths.estimators.spread import Spread, given_noise
 from ntkrun.maths.ridge.normal import Linear
 
 
+@dataclass(eq=False, repr=False)
 class NTKRidgeRegressor(RegressorMixin, NTKRidge):
     """Kernel ridge regression with an approximate neural tangent kernel.
 
     >>> NTKRidgeRegressor(NTKRandomFeatures(2048)).fit(X, y).predict(X_new)
 
-    Parameters and attributes are those of NTKRidge.
+    Parameters and attributes beyond those of NTKRidge:
+
+    Parameters
+    ----------
+    noise_variance : float, array (k,) or None
+        Variance of the noise, for `return_std`, in squared units of the targets. None takes the one under
+        which the held-out rows (at most 2048 of them) are most likely.
+
+    Attributes
+    ----------
+    noise_variance_ : ndarray (k,)
+        noise_variance, or the one found.
     """
+
+    _: KW_ONLY
+    noise_variance: Any = None
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> NTKRidgeRegressor:
         """Fit to rows or images X (n, ...), targets y (n,) or (n, k) and weights (n,).
@@ -52,9 +68,66 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
         self._add(X, y, weight)
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return predictions (n,) or (n, k), float64."""
-        return self._raw(X).numpy().reshape(-1, *self._shape)
+    def _start(self, X: Any) -> None:
+        super()._start(X)
+        self._sample = Sample()
+
+    def _add(self, X: Any, y: Tensor, weight: Tensor | None) -> None:
+        super()._add(X, y, weight)
+        self._spread: Spread | None = None
+        self._noise: np.ndarray | None = None
+
+    def predict(self, X: Any, return_std: bool = False) -> Any:
+        """Return predictions (n,) or (n, k), float64; with `return_std` also their standard deviations.
+
+        These are of the Gaussian process whose mean is the prediction (docs/math.md, section 10), without the
+        noise: a new target has the variance std^2 + noise_variance_. The first such call after a fit factors
+        a matrix of the smaller of rows and columns, and keeps the factor.
+        """
+        if not return_std:
+            return self._raw(X).numpy().reshape(-1, *self._shape)
+        self._solved()
+        spread, noise, fit = self._spread_of_all(), torch.from_numpy(self.noise_variance_), self._solution()
+        pairs = [(fit.predict(z).cpu(), spread(z).cpu()) for z in self._blocks(X)]
+        mean, variance = (torch.cat(parts) for parts in zip(*pairs, strict=True))
+        std = (variance * noise).sqrt()
+        return mean.numpy().reshape(-1, *self._shape), std.numpy().reshape(-1, *self._shape)
+
+    @property
+    def noise_variance_(self) -> np.ndarray:
+        """Variance of the noise per target, (k,) float64; DataError without held-out rows to find it."""
+        fit = self._solved()
+        if self._noise is None:
+            self._noise = self._found_noise(fit.weight.shape[1])
+        return self._noise
+
+    def _found_noise(self, targets: int) -> np.ndarray:
+        me = type(self).__name__
+        given = given_noise(me, self.noise_variance, targets)
+        if given is not None:
+            return given
+        if self._tuned is None:
+            remedy = "Fit to more rows, or give it."
+            raise DataError(must_be("noise_variance", me, "given if no rows are held out", None, remedy))
+        spread = Spread(self._kept, self._tuned_lambda, targets)
+        return self._sample.noise_variance(self._tuned, spread).cpu().numpy()
+
+    def _spread_of_all(self) -> Spread:
+        if self._spread is None:
+            every = self._kept.merged(self._held)
+            self._spread = Spread(every, self._lambda.tolist(), self._solved().weight.shape[1])
+        return self._spread
+
+    def _remember(self, z: Tensor, y: Tensor, weight: Tensor | None, draw: Tensor) -> None:
+        self._sample.add(z, y, torch.ones_like(draw) if weight is None else weight, draw)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()  # a factor is large, and quickly made again
+        return state | ({"_spread": None} if "_spread" in state else {})
+
+    def _check(self) -> None:
+        super()._check()
+        given_noise(type(self).__name__, self.noise_variance, None)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ntkrun.maths.ridge.normal import Linear, NormalEquations, absolute
 from ntkrun.maths.ridge.path import solve_path
+from ntkrun.maths.ridge.posterior import DualPosterior, PrimalPosterior
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class RowsOrSums:
             return
         if not self._batches:
             raise ValueError("RowsOrSums holds no rows. Add a batch before solving.")
-        z = torch.cat([b.z.to(torch.float64) for b in self._batches])
-        y, weight = torch.cat([b.y for b in self._batches]), torch.cat([b.weights() for b in self._batches])
+        z, weight = self._rows()
+        y = torch.cat([b.y for b in self._batches])
         n = float(weight.sum())
         mean_z, mean_y, root = weight @ z / n, weight @ y / n, weight.sqrt()[:, None]
         z, y = z.sub_(mean_z).mul_(root), (y - mean_y) * root
@@ -126,3 +127,27 @@ class RowsOrSums:
         for a, lam in zip(solve_path(gram, y, [n * lam for lam in lambdas], floor), lambdas, strict=True):
             w = z.T @ a
             yield Linear(w, mean_y - mean_z @ w, lam)
+
+    def posterior(self, lam: float) -> Callable[[Tensor], Tensor]:
+        """Return the function features (r, m) -> variance (r,), float64, of the fit with the absolute lambda.
+
+        Per unit of noise variance; see ntkrun.maths.ridge.posterior.
+        """
+        if self._sums.n:
+            sums = self._sums
+            return PrimalPosterior(sums.gram, sums.mean_z, sums.n, lam).variance
+        z, weight = self._rows()
+        mean = weight @ z / weight.sum()
+        z = z - mean  # a large mean would cost the kernel its digits
+        dual = DualPosterior(z @ z.T, lam, weight)
+
+        def variance(new: Tensor) -> Tensor:
+            new = new.to(z) - mean
+            return dual.variance(new @ z.T, new.square().sum(1))
+
+        return variance
+
+    def _rows(self) -> tuple[Tensor, Tensor]:
+        """Return the kept rows (n, m), float64, and their weights (n,)."""
+        z = torch.cat([b.z.to(torch.float64) for b in self._batches])
+        return z, torch.cat([b.weights() for b in self._batches])
