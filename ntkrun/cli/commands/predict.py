@@ -118,7 +118,7 @@ def _scored(model: Model, y: np.ndarray, values: np.ndarray) -> str:
 
     names = model.class_names
     if names is None:
-        metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(y), None)
+        metric, value = metrics.score(torch.from_numpy(values), torch.tensor(y), None)
         return f"{metric:<12}{value:.4f}   of these rows\n"
     truth = model.codes(y)
     metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(truth), len(names))
