@@ -235,7 +235,7 @@ def test_npy_is_as_npz(arrays):
 
 
 def test_npy_files_that_are_absent_damaged_or_no_arrays(arrays):
-    folder, made = arrays
+    folder, _ = arrays
     (problem,) = Npy(x_train="a.npy").problems()
     assert "dataset.y_train=FILE dataset.x_test=FILE dataset.y_test=FILE" in problem
     source, path = Npy(path=str(folder), layout="channels_first"), folder / "x_test.npy"

@@ -57,7 +57,7 @@ class Npy(ArraySource):
 
     def load(self) -> Split:
         """Return the split, without unpickling anything; DataError if a file is not readable."""
-        x, y, x_test, y_test = (_read(key, self._file(key)) for key in KEYS)
+        x, y, x_test, y_test = (read(key, self._file(key)) for key in KEYS)
         name = as_path(self.path).name if self.path else self._file("x_train").stem
         classes = None
         if self.task == "classification":
@@ -70,7 +70,7 @@ class Npy(ArraySource):
         return as_path(given) if given else as_path(str(self.path)) / f"{key}.npy"
 
 
-def _read(key: str, path: Path) -> np.ndarray:
+def read(key: str, path: Path) -> np.ndarray:
     """Return the array of a file, as a read-only map of it if its byte order is the machine's."""
     if not path.is_file():
         raise DataError(must_be(key, "Npy", "an existing .npy file", str(path)))

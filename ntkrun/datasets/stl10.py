@@ -55,7 +55,7 @@ class Stl10(DataSource):
 
 def _members(source: Path) -> dict[str, bytes]:
     """Return the bytes of the four files, from an archive or a folder; DataError unless their sizes fit."""
-    sizes = {}
+    sizes: dict[str, int] = {}
     for part, rows in ROWS.items():
         sizes |= {f"{part}_X.bin": rows * RECORD, f"{part}_y.bin": rows}
     if not source.is_dir():

@@ -37,7 +37,7 @@ class Svhn(DataSource):
 
     def load(self) -> Split:
         """Return the split; DataError for a damaged file."""
-        train, test = (_read(self._find(name)) for name in FILES)
+        train, test = (read(self._find(name)) for name in FILES)
         return make_split("svhn", train, test, classes=10, **self.subset())
 
     def _find(self, name: str) -> Path:
@@ -49,7 +49,7 @@ class Svhn(DataSource):
         return obtain(f"SVHN ({name})", mirrors, self.cache() / "svhn")
 
 
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, 32, 32, 3) and digits (n,) of X (32, 32, 3, n) and y (n, 1); there 10 means 0."""
     from scipy.io import loadmat
 

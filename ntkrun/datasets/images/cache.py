@@ -146,7 +146,7 @@ def _kept(place: Path, count: int) -> Pixels | None:
 def _keep(place: Path, pixels: Pixels) -> Pixels:
     """Write a cache and return its pixels; the same pixels and a warning if it cannot be written."""
     try:
-        data = memoryview(pixels.x).cast("B")
+        data = pixels.x.reshape(-1).data
         write_atomic(place / PIXELS, data)
         left_out = np.setdiff1d(np.arange(len(pixels.rows) + len(pixels.broken)), pixels.rows)
         record = {

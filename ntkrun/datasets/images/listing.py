@@ -15,8 +15,10 @@ from ntkrun.errors import DataError, must_be
 log = logging.getLogger(__name__)
 
 # endings of the formats in decode.FORMATS
-SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp")
-SUFFIXES += (".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp"),
+    *(".gif", ".tif", ".tiff", ".pgm", ".ppm", ".pbm", ".pnm"),
+)
 TRAIN, TEST = ("train", "training"), ("test", "testing")
 VALID = ("val", "valid", "validation", "dev")
 JUNK = ("__macosx", "@eadir")  # folders that other systems leave
