@@ -8,12 +8,13 @@ import tarfile
 
 import numpy as np
 import pytest
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 from ntkrun.datasets import cifar100, emnist, stl10
 from ntkrun.datasets.cifar100 import Cifar100
 from ntkrun.datasets.emnist import KINDS, Emnist
 from ntkrun.datasets.idx import FILES, Idx
+from ntkrun.datasets.matlab import arrays as arrays_of
 from ntkrun.datasets.npy import Npy
 from ntkrun.datasets.npz import Npz
 from ntkrun.datasets.sklearn import Sklearn
@@ -175,6 +176,24 @@ def test_svhn_has_images_last_and_10_for_0(tmp_path):
     assert np.array_equal(x, np.moveaxis(arrays["train"]["X"], 3, 0))
     assert np.array_equal(y, (np.arange(40) % 10 + 1) % 10)
     assert np.array_equal(split.test.y, [1, 2, 3, 4, 5, 6, 7, 8, 9, 0] * 2)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_matlab_arrays_are_those_of_scipy(tmp_path, compressed):
+    made = {"a": RNG.normal(size=(3, 4, 5)), "bc": np.arange(6, dtype=np.int16)[None], "c": np.ones((1, 1))}
+    made |= {
+        f"t{t}": RNG.integers(0, 99, (2, 3)).astype(t) for t in ("i1", "u1", "u2", "i4", "u4", "f4", "i8")
+    }
+    others = {"text": "words", "cells": np.array([1, "a"], object), "imaginary": np.ones((2, 2)) * 1j}
+    savemat(tmp_path / "m.mat", made | others | {"a_long_name": 1}, do_compression=compressed)
+    theirs, ours = loadmat(tmp_path / "m.mat"), arrays_of(tmp_path / "m.mat", tuple(made))
+    assert list(ours) == list(made)
+    for name, array in ours.items():
+        assert np.array_equal(array, theirs[name])
+        assert array.shape == theirs[name].shape
+    for name in others:
+        with pytest.raises(ValueError, match=f"{name} is not an array of real numbers"):
+            arrays_of(tmp_path / "m.mat", (name,))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import numpy as np
 
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.fetch import obtain
+from ntkrun.datasets.matlab import arrays
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
@@ -51,14 +52,10 @@ class Svhn(DataSource):
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return images (n, 32, 32, 3) and digits (n,) of X (32, 32, 3, n) and y (n, 1); there 10 means 0."""
-    from scipy.io import loadmat
-
     try:
-        found = loadmat(path, variable_names=["X", "y"])
-    # a damaged file can raise nearly anything
-    except Exception as error:
-        reason = "".join(str(error).splitlines()[:1]) or type(error).__name__
-        raise DataError(f"{path} is not a readable MATLAB file: {reason}. Get it again.") from error
+        found = arrays(path, ("X", "y"))
+    except (ValueError, OSError) as error:
+        raise DataError(f"{path} is not a readable MATLAB file: {error}. Get it again.") from error
     x, y = found.get("X"), found.get("y")
     if not isinstance(x, np.ndarray) or x.dtype != np.uint8 or x.shape[:3] != (32, 32, 3) or x.ndim != 4:
         raise DataError(f"{path} must hold X, bytes of shape (32, 32, 3, n). Got {_kind(x)} instead.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import struct
 import warnings
 from collections.abc import Iterator
@@ -47,6 +48,7 @@ def limits() -> Iterator[None]:
     """Refuse images above Pillow's limit of 89 million pixels inside, and silence its other warnings."""
     from PIL import Image
 
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what matters of a file is told by Broken
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
