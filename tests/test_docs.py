@@ -72,7 +72,13 @@ def test_the_examples_of_adding_something_work_together(added, tmp_path, capsys)
 
 @pytest.mark.parametrize(
     ("page", "least"),
-    [("README.md", 6), ("docs/sweeps.md", 6), ("docs/executors.md", 4), ("docs/cntk_nystrom.md", 2)],
+    [
+        ("README.md", 6),
+        ("docs/sweeps.md", 6),
+        ("docs/executors.md", 4),
+        ("docs/cntk_nystrom.md", 2),
+        ("docs/images.md", 10),
+    ],
 )
 def test_commands_of_a_page_compose(page, least, capsys):
     text = (ROOT / page).read_text()

@@ -232,6 +232,7 @@ def test_other_files_hidden_files_and_loops_of_links_do_not_count(photos, tmp_pa
     (folder / "cat" / "loop").symlink_to(folder / "cat")
     (folder / "dog" / "deep").mkdir()
     (folder / "dog" / "deep" / "up").symlink_to(folder / "dog")
+    (folder / "emu" / "all").symlink_to("..")
     os.mkfifo(folder / "dog" / "pipe.png")
     with caplog.at_level("INFO", "ntkrun"):
         split = load(folder, tmp_path)

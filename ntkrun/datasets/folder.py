@@ -86,7 +86,10 @@ class Folder(DataSource):
             remedy = "Unpack it first." if root.is_file() else ""
             remedy = "Set dataset.path=DIR dataset.labels=FILE.csv." if root.suffix == ".csv" else remedy
             raise DataError(must_be("path", "Folder", "an existing folder", shown(root), remedy))
-        found = labelled(root, self.labels) if self.labels else listing(root, self.test_folder)
+        try:
+            found = labelled(root, self.labels) if self.labels else listing(root, self.test_folder)
+        except OSError as error:  # a folder that may be listed but not entered
+            raise DataError(f"{shown(error.filename or root)} cannot be read: {error.strerror}.") from error
         form = form_of(self.size, self.resize, self.mode)
         pixels = read(root, found.files, form, self.on_error, self.cache() / "folders")
         y, classes = found.labels[pixels.rows], len(found.class_names)

@@ -104,7 +104,7 @@ def _key(names: list[str], files: list[Path], form: dict[str, Any]) -> str:
         try:
             about = file.stat()
             digest.update(repr((name, about.st_size, about.st_mtime_ns)).encode())
-        except OSError:  # absent: told when it is decoded
+        except (OSError, ValueError):  # absent, or a name that cannot be: told when it is decoded
             digest.update(repr(name).encode())
     return digest.hexdigest()[:32]
 

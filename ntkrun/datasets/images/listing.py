@@ -154,14 +154,18 @@ def _classes(folder: Path, ignored: _Ignored) -> dict[str, list[Path]]:
 
 
 def _images(top: Path, ignored: _Ignored) -> list[Path]:
-    """Return the images in a folder and the folders below it; each folder counts once, links included."""
-    out, seen, queue = [], set(), [top]
+    """Return the images in a folder and the folders below it.
+
+    Each folder counts once, links included. A link to a folder above is not followed: it would bring the
+    images of other classes.
+    """
+    above = {_identity(folder) for folder in top.resolve().parents}
+    out, seen, queue = [], above, [top]
     while queue:
         folder = queue.pop()
-        about = folder.stat()
-        if (about.st_dev, about.st_ino) in seen:
+        if (identity := _identity(folder)) in seen:
             continue
-        seen.add((about.st_dev, about.st_ino))
+        seen.add(identity)
         for entry in _entries(folder):
             if entry.is_dir() and _plain(entry):
                 queue.append(entry)
@@ -170,6 +174,11 @@ def _images(top: Path, ignored: _Ignored) -> list[Path]:
             else:
                 ignored.add(entry)
     return out
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    about = folder.stat()
+    return about.st_dev, about.st_ino
 
 
 class _Ignored:
