@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import pickle
 import re
 import struct
 import tarfile
@@ -51,12 +52,12 @@ def whole_train(split):
 @pytest.fixture
 def cifar(monkeypatch):
     """Make CIFAR-100's members with 60 and 20 records; the first red value counts them."""
-    monkeypatch.setattr(cifar100, "ROWS", {"train.bin": 60, "test.bin": 20})
+    monkeypatch.setattr(cifar100, "ROWS", {"train": 60, "test": 20})
     members = {}
     for name, rows in cifar100.ROWS.items():
         records = RNG.integers(0, 256, (rows, 3074), dtype=np.uint8)
         records[:, 0], records[:, 1], records[:, 2] = np.arange(rows) % 20, np.arange(rows), np.arange(rows)
-        members[f"cifar-100-binary/{name}"] = records.tobytes()
+        members[f"cifar-100-binary/{name}.bin"] = records.tobytes()
     for kind, count in cifar100.KINDS.items():
         names = "".join(f"{kind}_{i}\n" for i in range(count))
         members[f"cifar-100-binary/{kind}_label_names.txt"] = names.encode()
@@ -93,9 +94,57 @@ def test_cifar100_from_a_folder_and_damaged(cifar, tmp_path):
     short = cifar | {"cifar-100-binary/fine_label_names.txt": b"apple\n"}
     refused(Cifar100(path=str(pack(tmp_path / "b.tar.gz", short))), "must name 100 fine classes. Got 1 ")
     del short["cifar-100-binary/train.bin"]
-    refused(Cifar100(path=str(pack(tmp_path / "c.tar.gz", short))), r"archive: train\.bin not found in it")
+    refused(Cifar100(path=str(pack(tmp_path / "c.tar.gz", short))), r"archive: train\.bin, test\.bin")
+    archive.write_bytes(archive.read_bytes()[:-4000])
+    refused(Cifar100(path=str(archive)), "is not a readable tar archive")
     (problem,) = Cifar100(labels="rough").problems()
     assert problem.startswith("labels of Cifar100 must be one of coarse, fine. Got 'rough'")
+
+
+def pickled(cifar):
+    """Return the members of the python archive with the same images."""
+    out = {"meta": {b"coarse_label_names": [b"coarse_%d" % i for i in range(20)]}}
+    out["meta"][b"fine_label_names"] = [b"fine_%d" % i for i in range(100)]
+    for name, rows in cifar100.ROWS.items():
+        records = np.frombuffer(cifar[f"cifar-100-binary/{name}.bin"], np.uint8).reshape(rows, 3074)
+        labels = {b"coarse_labels": records[:, 0].tolist(), b"fine_labels": records[:, 1].tolist()}
+        out[name] = labels | {b"data": records[:, 2:].copy()}
+    return out
+
+
+def packed(batches):
+    return {f"cifar-100-python/{name}": pickle.dumps(batch, 3) for name, batch in batches.items()}
+
+
+@pytest.mark.parametrize("labels", cifar100.KINDS)
+def test_the_python_archive_of_cifar100_holds_the_same(cifar, tmp_path, labels):
+    members = packed(pickled(cifar))
+    (tmp_path / "cifar-100-python").mkdir()
+    for name, data in members.items():
+        (tmp_path / name).write_bytes(data)
+    paths = [pack(tmp_path / "b.tar.gz", cifar), pack(tmp_path / "p.tar.gz", members), tmp_path]
+    splits = [Cifar100(path=str(path), labels=labels).load() for path in paths]
+    assert len({split.sha256 for split in splits}) == 1
+    assert splits[1].class_names == splits[0].class_names == splits[2].class_names
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "pattern"),
+    [
+        ("train", {b"data": np.zeros((60, 3071), np.uint8)}, "its data are not 60 x 3072 bytes"),
+        ("test", {b"fine_labels": [1.5] * 20}, "its fine labels are not 20 integers"),
+        ("meta", {b"fine_label_names": 3}, "holds no names of fine classes"),
+        ("meta", {b"fine_label_names": [b"a"]}, "must name 100 fine classes. Got 1 "),
+        ("meta", {b"x": re.compile("x")}, "is not a CIFAR batch"),
+    ],
+)
+def test_damaged_python_archives_of_cifar100_are_refused(cifar, tmp_path, name, change, pattern):
+    batches = pickled(cifar)
+    batches[name] |= change
+    (tmp_path / "cifar-100-python").mkdir()
+    for member, data in packed(batches).items():
+        (tmp_path / member).write_bytes(data)
+    refused(Cifar100(path=str(tmp_path)), pattern)
 
 
 @pytest.fixture
