@@ -28,6 +28,7 @@ VALUED = {
 VALUED |= {"--shell-completion", "-sc"}
 # keys whose value is always text: Hydra would read a folder called 2024.10 as 2024.1
 TEXTS = {*PATHS, "device", "tracking.uri", "tracking.experiment", "dataset.target", "dataset.file"}
+TEXTS |= {"dataset.labels", "dataset.test_folder"}
 TEXTS |= {"dataset.title", "dataset.source", "method.name", "executor.address", "hydra.sweep.dir"}
 # interpolations for OmegaConf; any other ${ belongs to a name
 INTERPOLATION = r"oc\.|now:|hydra:|(?:data_dir|output_dir|seed|feature_dim)\}|(?:dataset|method|tracking)\."

@@ -19,10 +19,10 @@ import numpy as np
 
 from ntkrun.errors import DataError
 
-BESIDES = 16 << 20  # bytes allowed beyond the wanted members: headers, a readme
+BESIDES = 16 << 20  # usual bytes beyond the wanted members: headers, a readme
 
 
-def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, bytes]:
+def read_members(path: Path, sizes: dict[str, tuple[int, int]], besides: int = BESIDES) -> dict[str, bytes]:
     """Return the bytes of the members named in `sizes` that the archive holds.
 
     Raises DataError for an unreadable archive, a link or a wrong size. Stops once all are read.
@@ -33,9 +33,11 @@ def read_members(path: Path, sizes: dict[str, tuple[int, int]]) -> dict[str, byt
         A .tar or .tar.gz file.
     sizes : dict
         Member name -> (smallest, largest) size in bytes.
+    besides : int
+        Bytes that all other members may take.
     """
     found: dict[str, bytes] = {}
-    limit = sum(high for _, high in sizes.values()) + BESIDES
+    limit = sum(high for _, high in sizes.values()) + besides
     try:
         with _Bounded(path, limit) as stream, tarfile.open(fileobj=stream, mode="r|") as tar:  # type: ignore[call-overload]
             for member in tar:

@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from ntkrun import checks
 from ntkrun.datasets.inputs import Inputs
+from ntkrun.datasets.labels import flat, labels_of
 from ntkrun.datasets.new import New, new_rows
 from ntkrun.datasets.preprocess import PREPROCESS
-from ntkrun.datasets.split import Split
+from ntkrun.datasets.split import Split, make_split
 from ntkrun.maths.layout import LAYOUTS
 from ntkrun.store.paths import as_path
 
@@ -90,16 +93,38 @@ class ArraySource(DataSource):
     layout : {"channels_last", "channels_first"} or None
         Position of the channels of images: (n, H, W, C) or (n, C, H, W). None takes the first and refuses
         shapes that look like the second. (n, H, W) are grey images in any case.
+    task : {"classification", "regression"}
+        Labels of classification are words or whole numbers, (n,) or (n, 1), or one-hot rows (n, k).
+    classes : int or None
+        k, if the labels are 0..k-1 and training lacks some of them; None takes those in training.
     """
 
     layout: str | None = None
+    task: str = "classification"
+    classes: int | None = None
 
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         out = super().problems()
         if self.layout is not None:
             out += checks.choice(type(self).__name__, "layout", self.layout, LAYOUTS)
+        out += checks.choice(type(self).__name__, "task", self.task, ("classification", "regression"))
+        if self.classes is not None:
+            out += checks.integer(type(self).__name__, "classes", self.classes, 2)
         return out
+
+    def split(self, name: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Split:
+        """Return the split of these arrays; DataError for labels that do not fit."""
+        classes = labels = None
+        if self.task == "classification":
+            y, y_test = flat(y, "y_train", name), flat(y_test, "y_test", name)
+            if (classes := self.classes) is None:
+                labels = labels_of(y, "y_train", name)
+                classes = len(labels.values) if labels else len(np.unique(y))
+            if labels:
+                y, y_test = labels.codes(y, "y_train", name), labels.codes(y_test, "y_test", name)
+        parts = (x, y), (x_test, y_test)
+        return make_split(name, *parts, classes=classes, labels=labels, **self.subset())
 
     def subset(self) -> dict:
         """Return the arguments of `make_split` that all data sets share, and the layout."""

@@ -81,7 +81,7 @@ def _binary(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
     if len(data) != RECORD * ROWS:
         raise DataError(f"{source} must have {RECORD * ROWS} bytes. Got {len(data)} instead. Get it again.")
     records = np.frombuffer(data, np.uint8).reshape(ROWS, RECORD)
-    return _images(records[:, 1:]), records[:, 0].astype(np.int64)
+    return images_of(records[:, 1:]), records[:, 0].astype(np.int64)
 
 
 def _pickled(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
@@ -91,8 +91,9 @@ def _pickled(data: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{source} is not a CIFAR batch: its data are not {ROWS} x 3072 bytes.")
     if not isinstance(labels, list) or len(labels) != ROWS or not all(type(v) is int for v in labels):
         raise DataError(f"{source} is not a CIFAR batch: its labels are not {ROWS} integers.")
-    return _images(pixels), np.array(labels, np.int64)
+    return images_of(pixels), np.array(labels, np.int64)
 
 
-def _images(planar: np.ndarray) -> np.ndarray:
+def images_of(planar: np.ndarray) -> np.ndarray:
+    """Return images (n, 32, 32, 3) of rows (n, 3072) that hold the red, the green, then the blue values."""
     return np.ascontiguousarray(planar.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1))

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 DAMAGED = (ValueError, OSError, EOFError, LookupError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 # a download stops if it is larger than LARGEST, or slower than SLOWEST after PATIENCE
-LARGEST = 2 << 30  # bytes
+LARGEST = 3 << 30  # bytes; STL-10 has 2.6e9
 SLOWEST, PATIENCE = 2_000, 60  # bytes per second, seconds
 
 

@@ -17,6 +17,8 @@ from ntkrun.store.paths import as_path
 
 FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
 LIMIT = 64 << 20  # bytes per file; the largest of these sets has 47 MB
+# parts of names that are in use instead: train-images.idx3-ubyte, test-images-idx3-ubyte
+INSTEAD = (("-idx", ".idx"), ("t10k", "test"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +32,9 @@ class Idx(DataSource):
     title : str
         Name of the data set.
     path : str or None
-        Folder with train-images-idx3-ubyte and so on, each plain or with .gz.
+        Folder with train-images-idx3-ubyte and so on, each plain or with .gz, also called
+        train-images.idx3-ubyte or test-... for t10k-...; or the folder above raw/, or above TITLE/raw/, as
+        torchvision makes them.
     system : str or None
         Folder of a distribution's package.
     class_names : list of str or None
@@ -48,7 +52,7 @@ class Idx(DataSource):
 
     def load(self) -> Split:
         """Return the split; DataError for a damaged file."""
-        x, y, x_test, y_test = (_read(self._find(name), 3 if "images" in name else 1) for name in FILES)
+        x, y, x_test, y_test = (read(self._find(name), 3 if "images" in name else 1) for name in FILES)
         train, test = (x[..., None], y.astype(np.int64)), (x_test[..., None], y_test.astype(np.int64))
         names = list(self.class_names) if self.class_names else None
         return make_split(self.title, train, test, classes=10, class_names=names, **self.subset())
@@ -56,24 +60,38 @@ class Idx(DataSource):
     def _find(self, name: str) -> Path:
         if self.path:
             folder = as_path(self.path)
-            if found := _there(folder, name):
+            if found := there(folder, name, self.title):
                 return found
             raise DataError(must_be("path", "Idx", f"a folder with {name} or {name}.gz in it", str(folder)))
-        if self.system and (found := _there(as_path(self.system), name)):
+        if self.system and (found := there(as_path(self.system), name, self.title)):
             return found
         mirrors = [m for m in self.mirrors if name in m["url"]]
         return obtain(f"{self.title} ({name})", mirrors, self.cache() / self.title)
 
 
-def _there(folder: Path, name: str) -> Path | None:
-    return next((p for p in (folder / name, folder / f"{name}.gz") if p.is_file()), None)
+def there(folder: Path, name: str, title: str) -> Path | None:
+    """Return the file that has one of the names in use, in a folder, its raw/ or its TITLE/raw/; else None.
+
+    torchvision calls the folder of fashion_mnist FashionMNIST.
+    """
+    names = {name}
+    for usual, other in INSTEAD:
+        names |= {n.replace(usual, other) for n in names}
+    plain = title.replace("_", "").casefold()
+    try:
+        own = sorted(p for p in folder.iterdir() if p.name.casefold() == plain)
+    except OSError:
+        own = []
+    folders = [folder, folder / "raw", *(p / "raw" for p in own)]
+    ordered = [name, *sorted(names - {name})]
+    return next((p for f in folders for n in ordered for p in (f / n, f / f"{n}.gz") if p.is_file()), None)
 
 
-def _read(path: Path, dimensions: int) -> np.ndarray:
+def read(path: Path, dimensions: int, limit: int = LIMIT) -> np.ndarray:
     """Return the bytes of an IDX file as an array; DataError unless its header and length agree."""
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read(LIMIT)
+            data = file.read(limit)
     except DAMAGED as error:
         raise DataError(f"{path} cannot be read: {error}. Get it again.") from error
     start = 4 + 4 * dimensions

@@ -12,11 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun import checks
 from ntkrun.datasets.base import ArraySource
 from ntkrun.datasets.fetch import DAMAGED
-from ntkrun.datasets.labels import flat, labels_of
-from ntkrun.datasets.split import Split, make_split
+from ntkrun.datasets.split import Split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
 
@@ -32,26 +30,17 @@ class Npz(ArraySource):
     Parameters
     ----------
     path : str
-    task : {"classification", "regression"}
-        Labels of classification are words or whole numbers, (n,) or (n, 1), or one-hot rows (n, k).
-    classes : int or None
-        k, if the labels are 0..k-1 and training lacks some of them; None takes those in training.
     """
 
     name = "npz"
 
     path: str | None = None
-    task: str = "classification"
-    classes: int | None = None
 
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         out = super().problems()
         if not self.path:
             out.append(must_be("path", "Npz", "a .npz file", self.path, "Set dataset.path=FILE."))
-        out += checks.choice("Npz", "task", self.task, ("classification", "regression"))
-        if self.classes is not None:
-            out += checks.integer("Npz", "classes", self.classes, 2)
         return out
 
     def load(self) -> Split:
@@ -72,17 +61,7 @@ class Npz(ArraySource):
             raise DataError(
                 f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]
             ) from error
-        x, y, x_test, y_test = (a.astype(a.dtype.newbyteorder("=")) for a in arrays)
-        classes = labels = None
-        if self.task == "classification":
-            y, y_test = flat(y, "y_train", path.stem), flat(y_test, "y_test", path.stem)
-            if (classes := self.classes) is None:
-                labels = labels_of(y, "y_train", path.stem)
-                classes = len(labels.values) if labels else len(np.unique(y))
-            if labels:
-                y, y_test = labels.codes(y, "y_train", path.stem), labels.codes(y_test, "y_test", path.stem)
-        parts = (x, y), (x_test, y_test)
-        return make_split(path.stem, *parts, classes=classes, labels=labels, **self.subset())
+        return self.split(path.stem, *(a.astype(a.dtype.newbyteorder("=")) for a in arrays))
 
 
 def _believable(path: Path) -> None:

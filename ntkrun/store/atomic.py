@@ -23,7 +23,7 @@ def make_folder(path: Path, key: str = "output_dir") -> None:
         raise MachineError(f"{path} could not be made: {why(path, error)}. Choose another {key}.") from error
 
 
-def write_atomic(path: Path, data: bytes) -> None:
+def write_atomic(path: Path, data: bytes | memoryview) -> None:
     """Write `data` to `path`: temporary file, fsync, rename, fsync of the folder.
 
     Raises MachineError (disk full, permission, ...); then the temporary file is removed and an older file

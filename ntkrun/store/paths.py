@@ -10,7 +10,10 @@ from ntkrun.errors import ConfigError, must_be
 
 SQLITE = "sqlite:///"
 # keys of the configuration that are paths
-PATHS = ("output_dir", "data_dir", "dataset.path", "dataset.data_dir", "dataset.system")
+PATHS = (
+    *("output_dir", "data_dir", "dataset.path", "dataset.data_dir", "dataset.system"),
+    *("dataset.x_train", "dataset.y_train", "dataset.x_test", "dataset.y_test"),
+)
 
 
 def home(words: str) -> str:

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun.datasets import idx
+from ntkrun.datasets import idx, npy, svhn
 from ntkrun.datasets.archive import read_members, read_pickled_arrays
 from ntkrun.datasets.csv import Csv
+from ntkrun.datasets.images.decode import Broken, Form, decode, limits
 from ntkrun.datasets.npz import Npz
+from ntkrun.errors import DataError
 from ntkrun.store.shards import ShardStore
 
 MEMBERS = {"a.bin": (50, 50), "b.bin": (1, 60)}
@@ -51,6 +53,41 @@ def _npz() -> bytes:
     return buffer.getvalue()
 
 
+def _npy() -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, np.eye(12, 3))
+    return buffer.getvalue()
+
+
+def _mat(compressed: bool) -> bytes:
+    from scipy.io import savemat
+
+    buffer = io.BytesIO()
+    x, y = np.arange(3 * 3072, dtype=np.uint8), np.array([[1], [2], [10]], np.uint8)
+    savemat(buffer, {"X": x.reshape(32, 32, 3, 3), "y": y}, do_compression=compressed)
+    return buffer.getvalue()
+
+
+def _pictures() -> list[bytes]:
+    from PIL import Image
+
+    image, out = Image.fromarray(np.arange(7 * 5 * 3, dtype=np.uint8).reshape(7, 5, 3)), []
+    for kind in ("PNG", "JPEG", "BMP", "WEBP", "GIF", "TIFF", "PPM"):
+        buffer = io.BytesIO()
+        image.save(buffer, kind)
+        out.append(buffer.getvalue())
+    return out
+
+
+def _read_picture(path: Path) -> object:
+    form = Form((4, 4), "crop", False)
+    try:
+        with limits():
+            return decode(path, form)
+    except Broken as error:
+        raise DataError(str(error)) from error
+
+
 def _manifest() -> bytes:
     import tempfile
 
@@ -72,10 +109,13 @@ READERS = {
         "batch",
         lambda p: read_pickled_arrays(p.read_bytes(), "batch"),
     ),
-    "idx": Reader([_idx()], "images-ubyte", lambda p: idx._read(p, 3)),
-    "idx.gz": Reader([gzip.compress(_idx(), mtime=0)], "images-ubyte.gz", lambda p: idx._read(p, 3)),
+    "idx": Reader([_idx()], "images-ubyte", lambda p: idx.read(p, 3)),
+    "idx.gz": Reader([gzip.compress(_idx(), mtime=0)], "images-ubyte.gz", lambda p: idx.read(p, 3)),
     "csv": Reader([CSV], "t.csv", lambda p: Csv(path=str(p)).load()),
     "csv.gz": Reader([gzip.compress(CSV, mtime=0)], "t.csv.gz", lambda p: Csv(path=str(p)).load()),
     "npz": Reader([_npz()], "t.npz", lambda p: Npz(path=str(p)).load()),
+    "npy": Reader([_npy()], "t.npy", lambda p: npy.read("x_train", p)),
+    "mat": Reader([_mat(False), _mat(True)], "t.mat", svhn.read),
+    "image": Reader(_pictures(), "t.png", _read_picture),
     "manifest": Reader([_manifest()], "manifest.json", lambda p: ShardStore(p.parent, {})),
 }

@@ -1,0 +1,1 @@
+"""Image files of the user: find them, decode them, keep the pixels."""
