@@ -118,11 +118,52 @@ def test_arrays(place, tiny_npz, capsys):
     assert (pd.read_csv("x-predictions.csv")["prediction"] == pd.read_csv("p.csv")["prediction"]).all()
 
 
+def test_images_in_files(place, capsys):
+    from PIL import Image
+
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 60), ("test", 16)):
+        for i in range(count):
+            folder = place / "pictures" / part / ("cat", "dog")[i % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            pixels = rng.integers(0, 120, (8, 8, 3)) + 90 * (i % 2)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{i}.png")
+    _, result = trained("dataset=folder", "dataset.path=pictures", "method=ntk_sketch", f"data_dir={place}")
+    assert cli.main(["predict", "latest", "pictures/test"]) == 0
+    assert f"accuracy    {result['test/accuracy']:.4f}" in capsys.readouterr().out
+    written = pd.read_csv("test-predictions.csv")
+    assert written["file"][0] == "cat/0.png"
+    assert set(written["prediction"]) == {"cat", "dog"}
+    one = written.set_index("file").loc["dog/1.png"]
+    (place / "new").mkdir()
+    Image.open("pictures/test/dog/1.png").resize((16, 16), 0).save("new/large.bmp")
+    assert cli.main(["predict", "latest", "new/large.bmp", "--output", "o.csv"]) == 0
+    assert "accuracy" not in capsys.readouterr().out
+    assert pd.read_csv("o.csv")["prediction"].tolist() == [one["prediction"]]
+
+
+def test_export_is_loaded_by_its_three_lines(place, tiny_npz, capsys):
+    trained("dataset=npz", f"dataset.path={tiny_npz}", "method=ntk_sketch")
+    capsys.readouterr()
+    assert cli.main(["export", "latest", "mine"]) == 0
+    said = capsys.readouterr().out
+    assert said == Path("mine/README.md").read_text()
+    code = "\n".join(line.strip() for line in said.splitlines() if line.startswith("    "))
+    names = {}
+    exec(code, names)
+    assert names["model"].predict(np.load(tiny_npz)["x_test"]).shape == (60,)
+    assert cli.main(["export", "latest", "mine"]) == 2
+    assert "folder of export must be new or empty" in capsys.readouterr().err
+
+
 def test_errors_are_one_line(place, tiny_npz, capsys):
     trained("dataset=npz", f"dataset.path={tiny_npz}", "method=ntk_sketch")
     for words, says in [
         (["predict", "nobody", "x.npy"], "run of ntkrun must be a run folder, or latest"),
-        (["predict", "latest", "x.txt"], "data of predict must be an existing .npy, or .npz with x"),
+        (
+            ["predict", "latest", "x.txt"],
+            ".npy, .npz with x, or folder of images. Got",
+        ),
         (["predict", "latest", str(tiny_npz), "--output", "p.doc"], "a .csv or .parquet file"),
     ]:
         capsys.readouterr()

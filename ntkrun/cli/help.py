@@ -53,7 +53,10 @@ usage: ntkrun [key=value ...] [-m] [options]
 
   ntkrun                                              digits with cntk_sketch and the exact kernel: a minute
   ntkrun dataset=cifar10 dataset.n_train=5000 feature_dim=4096
+  ntkrun dataset=csv dataset.path=mine.csv            your table: numbers, words, dates, missing values
+  ntkrun dataset=folder dataset.path=pictures         your images: one folder per class
   ntkrun dataset=npz dataset.path=mine.npz            your arrays: x_train y_train x_test y_test
+  ntkrun predict latest new.csv                       labels, probabilities or intervals for new rows
   ntkrun dataset=folder dataset.path=photos           your images: a folder per class, see docs/images.md
   ntkrun -m feature_dim=512,1024 seed=0,1             sweep: one run per combination
   ntkrun method=exact_cntk baseline=none              the exact kernel instead of features

@@ -9,6 +9,8 @@ from typing import ClassVar
 import numpy as np
 
 from ntkrun import checks
+from ntkrun.datasets.images.listing import SUFFIXES
+from ntkrun.datasets.images.new import new_images
 from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.labels import flat, labels_of
 from ntkrun.datasets.new import New, new_rows
@@ -67,7 +69,9 @@ class DataSource:
         raise NotImplementedError
 
     def new(self, path: Path, inputs: Inputs) -> New:
-        """Return rows to predict, in the form of training; DataError for a file of another kind."""
+        """Return rows to predict: arrays, or images in files; DataError for a file of another kind."""
+        if path.is_dir() or path.suffix.lower() in SUFFIXES:
+            return new_images(path, inputs)
         return new_rows(path)
 
     def subset(self) -> dict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,10 @@ from ntkrun.datasets.images.cache import ON_ERROR, form_of, read
 from ntkrun.datasets.images.decode import MODES, RESIZE
 from ntkrun.datasets.images.labels import labelled
 from ntkrun.datasets.images.listing import listing, shown
+from ntkrun.datasets.images.new import new_images
+from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.labels import Labels
+from ntkrun.datasets.new import New
 from ntkrun.datasets.parts import test_rows
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
@@ -79,6 +83,10 @@ class Folder(DataSource):
         if self.labels is not None and self.test_folder is not None:
             out.append(must_be("test_folder", "Folder", "null if labels is set", self.test_folder))
         return out
+
+    def new(self, path: Path, inputs: Inputs) -> New:
+        """Return images to predict, brought to the size of training as those were."""
+        return new_images(path, inputs, self.resize, self.on_error)
 
     def load(self) -> Split:
         """Return the split; DataError for a folder of another form or a broken file."""

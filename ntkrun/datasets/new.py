@@ -39,7 +39,7 @@ def new_rows(path: Path) -> New:
 
     DataError for any other file, or one of objects.
     """
-    kind = ".npy, or .npz with x"
+    kind = ".npy, .npz with x, or folder of images"
     if path.suffix not in (".npy", ".npz") or not path.is_file():
         raise DataError(must_be("data", "predict", f"an existing {kind}", str(path)))
     try:

@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 COMMANDS = {
     "list": ("ntkrun.cli.commands.list", "list the runs in a folder with scores and states"),
     "predict": ("ntkrun.cli.commands.predict", "predict new rows with the model of a run"),
+    "export": ("ntkrun.cli.commands.export", "copy the model of a run, with the lines that load it"),
     "report": ("ntkrun.cli.commands.report", "write one self-contained report.html about many runs"),
     "rerun": ("ntkrun.cli.commands.rerun", "repeat a run from its record and compare the numbers"),
     "sync": ("ntkrun.cli.commands.sync", "publish runs that could not reach their MLflow store"),

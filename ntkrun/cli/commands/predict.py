@@ -28,7 +28,7 @@ SHOWN = 20  # most classes of a confusion matrix on the terminal
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
-    parser.add_argument("data", help="a file in the form of the training data; labels may be absent")
+    parser.add_argument("data", help="table, .npz, .npy or folder of images; labels may be absent")
     parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
     default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
     parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
@@ -120,7 +120,10 @@ def _scored(model: Model, y: np.ndarray, values: np.ndarray) -> str:
     if names is None:
         metric, value = metrics.score(torch.from_numpy(values), torch.tensor(y), None)
         return f"{metric:<12}{value:.4f}   of these rows\n"
-    truth = model.codes(y)
+    try:
+        truth = model.codes(y)
+    except DataError as error:  # folders that are no classes, say
+        return f"scores      none: {error}\n"
     metric, value = metrics.score(torch.from_numpy(values), torch.from_numpy(truth), len(names))
     out = f"{metric:<12}{value:.4f}   of these rows\n"
     if len(names) <= SHOWN:

@@ -9,8 +9,7 @@ import numpy as np
 
 from ntkrun.datasets.fetch import DAMAGED
 from ntkrun.datasets.images.listing import Listing, natural, shown
-from ntkrun.datasets.inputs import few
-from ntkrun.errors import DataError, must_be
+from ntkrun.errors import DataError, few, must_be
 from ntkrun.store.paths import as_path
 
 log = logging.getLogger(__name__)

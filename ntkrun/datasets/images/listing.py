@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkrun.datasets.inputs import few
-from ntkrun.errors import DataError, must_be
+from ntkrun.errors import DataError, few, must_be
 
 log = logging.getLogger(__name__)
 
@@ -176,6 +175,14 @@ def _images(top: Path, ignored: _Ignored) -> list[Path]:
     return out
 
 
+def images_below(top: Path) -> list[Path]:
+    """Return the images in a folder and those below it, with a line about other files."""
+    ignored = _Ignored()
+    out = _images(top, ignored)
+    ignored.tell(top)
+    return out
+
+
 def _identity(folder: Path) -> tuple[int, int]:
     about = folder.stat()
     return about.st_dev, about.st_ino
@@ -195,7 +202,7 @@ class _Ignored:
     def tell(self, root: Path) -> None:
         if self.count:
             log.info(
-                "data       %d files of %s are no images in a class and are ignored: %s%s",
+                "data       %d files of %s are no images, or in no class, and are ignored: %s%s",
                 self.count,
                 shown(root),
                 self.first,
