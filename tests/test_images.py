@@ -536,5 +536,5 @@ def test_a_run_from_files_to_a_model_with_names(tmp_path, capsys):
     assert result["test/accuracy"] == 1
     model = Model.load(folder / "model")
     assert model.class_names == ["bright", "dark"]
-    assert model.predict(x[60:, ..., None]).tolist() == [1, 0] * 10
+    assert model.predict(x[60:, ..., None]).tolist() == ["dark", "bright"] * 10
     assert stage.run(Folder(path=str(tmp_path / "set"), data_dir=str(tmp_path / "data"))).n_train == 60
