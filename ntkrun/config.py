@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,10 +45,16 @@ KEYS += ["baseline", "device", "output_dir", "shard_rows", "skip_finished", "stu
 
 @dataclass(frozen=True)
 class RunConfig:
-    """Checked objects and settings of a run; `record` is the plain configuration for the run folder."""
+    """Checked objects and settings of a run; `record` is the plain configuration for the run folder.
+
+    With method=auto there is a `rows_method`, which takes the place of `method` if the data are rows. Then
+    `faults` has the problems of each, which count if it is taken.
+    """
 
     source: DataSource
     method: Method
+    rows_method: Method | None
+    faults: dict[str, list[str]]
     solver: Solver
     executor: Executor
     baseline: str
@@ -73,7 +80,17 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     if problems := _shape(record):
         raise ConfigError(" ".join(problems))
     record = _absolute(record)
-    made = {section: _make(section, record, problems) for section in SECTIONS}
+    rows = record["method"].get("rows")
+    plain = record | {"method": {k: v for k, v in record["method"].items() if k != "rows"}}
+    faults: dict[str, list[str]] = {"images": [], "rows": []}
+    made = {s: _make(s, plain, faults["images"] if s == "method" else problems) for s in SECTIONS}
+    if rows is not None:
+        section = _known(str(rows), plain["method"])
+        made["rows"] = _make("method", plain | {"method": section}, faults["rows"])
+    kind = "images" if rows is None else getattr(made["dataset"], "holds", None)
+    # of data whose kind is not known yet, a method may be wrong that is not taken
+    if kind or all(faults.values()):
+        problems += faults[kind or "images"]
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
     if record["study"] is not None:
@@ -84,7 +101,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     problems += _texts(record)
     problems += _no_text(record, "")
     # methods and data sets have already checked the ones that they use
-    for key in () if problems else NUMBERS:
+    for key in () if problems or any(faults.values()) else NUMBERS:
         problems += checks.integer("ntkrun", key, record.get(key, 0), 0)
     if problems:
         raise ConfigError(" ".join(problems))
@@ -95,6 +112,8 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     return RunConfig(
         source=made["dataset"],
         method=made["method"],
+        rows_method=made.get("rows"),
+        faults=faults,
         solver=made["solver"],
         executor=made["executor"],
         baseline=record["baseline"],
@@ -197,6 +216,12 @@ def _make(section: str, record: dict[str, Any], problems: list[str]) -> Any:
         found = found or [f"{record[section]['name']}: {error}."]
     problems += [typed(sentence, record, section) for sentence in found]
     return made
+
+
+def _known(name: str, section: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a section that the method `name` knows too; ConfigError for an unknown name."""
+    known = inspect.signature(METHODS.get(name)).parameters
+    return {"name": name} | {k: v for k, v in section.items() if k in known}
 
 
 def typed(message: str, record: dict[str, Any], *sections: str) -> str:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from ntkrun import NUMBERS, machine
 from ntkrun.config import RunConfig, as_typed
 from ntkrun.datasets.split import Split
+from ntkrun.errors import ConfigError
+from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import Method
 from ntkrun.maths.scores import described
 from ntkrun.model import Model
@@ -37,6 +40,7 @@ def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = N
     outputs = config.output_dir
     with modes.like(outputs), as_typed(config.record), RunFolder(outputs, config.sweep) as folder:
         split = data.run(config.source)
+        config = _chosen(config, split)
         facts = _facts(config, split)
         if config.skip_finished and (done := finished_like(outputs, config.record, facts)):
             return {**done.result, "run_folder": str(done.folder), "skipped": True}
@@ -51,6 +55,27 @@ def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = N
         result["mlflow/run_id"] = publish.attempt(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
+
+
+def _chosen(config: RunConfig, split: Split) -> RunConfig:
+    """Return the configuration with the method for rows if it has one and the data are rows; say so.
+
+    Raises ConfigError if the method that is taken has wrong parameters.
+    """
+    if config.rows_method is None or config.study is not None:
+        return config
+    rows = split.train.x.ndim == 2
+    if faults := config.faults["rows" if rows else "images"]:
+        raise ConfigError(" ".join(faults))
+    if not rows:
+        return config
+    given, known = config.record["method"], config.rows_method.get_params()
+    default = METHODS.get(given["name"])().get_params()
+    changed = [k for k in default if k not in known and given.get(k, default[k]) != default[k]]
+    log.info("method     %s, as the data are rows (method=NAME takes another)", config.rows_method.name)
+    if changed:
+        log.warning("method     %s does not know %s", config.rows_method.name, ", ".join(changed))
+    return replace(config, method=config.rows_method)
 
 
 def _facts(config: RunConfig, split: Split) -> dict[str, Any]:

@@ -141,8 +141,8 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
         (
             ["method=cntk_sketsch"],
             2,
-            "method of ntkrun must be one of ckn, cntk_nystrom, cntk_sketch, exact_cntk, exact_ntk, grad_rf, "
-            "ntk_nystrom, ntk_random_features, ntk_sketch, random_patches, raw, rff, union. "
+            "method of ntkrun must be one of auto, ckn, cntk_nystrom, cntk_sketch, exact_cntk, exact_ntk, "
+            "grad_rf, ntk_nystrom, ntk_random_features, ntk_sketch, random_patches, raw, rff, union. "
             "Got 'cntk_sketsch' instead. Did you mean method=cntk_sketch?",
         ),
         (["experiment=nothing"], 2, "experiment of ntkrun must be one of"),
@@ -258,7 +258,7 @@ def test_help_is_quick_and_teaches(tmp_path):
     assert done.returncode == 0
     for word in (
         "cntk_sketch | exact_cntk",
-        "cifar10 | csv | ct | digits | fashion_mnist | million_songs | mnist | npz | protein",
+        "cifar10 | cifar100 | csv | ct | digits | emnist | fashion_mnist | folder | million_songs | mnist",
         "feature_dim: 1024",
         "--multirun",
         "exit codes",

@@ -56,7 +56,7 @@ def test_registry_and_yaml_files_are_in_step(group):
     sections = [composed(group, path.stem) for path in (CONF / group).glob("[!_]*.yaml")]
     assert {section["name"] for section in sections} == set(registry.names)
     for section in sections:
-        assert set(section) - {"name"} <= parameters(registry.get(section["name"]))
+        assert set(section) - {"name", "rows"} <= parameters(registry.get(section["name"]))
 
 
 @pytest.mark.parametrize("registry", [*GROUPS.values(), STUDIES, PREPROCESS], ids=lambda r: r.kind)

@@ -42,6 +42,7 @@ class DataSource:
     """
 
     name: ClassVar[str]
+    holds: ClassVar[str | None] = None  # "images" or "rows", if it is known before the data are read
 
     n_train: int | None = None
     n_test: int | None = None

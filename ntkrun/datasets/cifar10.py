@@ -35,6 +35,7 @@ class Cifar10(DataSource):
     """
 
     name = "cifar10"
+    holds = "images"
 
     path: str | None = None
     mirrors: tuple[dict[str, str], ...] = ()

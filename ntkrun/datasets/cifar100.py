@@ -44,6 +44,7 @@ class Cifar100(DataSource):
     """
 
     name = "cifar100"
+    holds = "images"
 
     path: str | None = None
     labels: str = "fine"

@@ -72,6 +72,7 @@ class Csv(DataSource):
     """
 
     name = "csv"
+    holds = "rows"
 
     path: str | None = None
     test_path: str | None = None

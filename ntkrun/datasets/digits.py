@@ -15,6 +15,7 @@ class Digits(DataSource):
     """1,797 images of digits (UCI optdigits test set); a fifth is the test part."""
 
     name = "digits"
+    holds = "images"
 
     def load(self) -> Split:
         """Return the split; see DataSource."""

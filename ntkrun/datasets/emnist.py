@@ -41,6 +41,7 @@ class Emnist(DataSource):
     """
 
     name = "emnist"
+    holds = "images"
 
     path: str | None = None
     kind: str = "balanced"

@@ -55,6 +55,7 @@ class Folder(DataSource):
     """
 
     name = "folder"
+    holds = "images"
 
     path: str | None = None
     labels: str | None = None

@@ -43,6 +43,7 @@ class Idx(DataSource):
     """
 
     name = "idx"
+    holds = "images"
 
     title: str = "mnist"
     path: str | None = None

@@ -36,6 +36,7 @@ class Stl10(DataSource):
     """
 
     name = "stl10"
+    holds = "images"
 
     path: str | None = None
     mirrors: tuple[dict[str, str], ...] = ()

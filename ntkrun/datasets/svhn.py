@@ -32,6 +32,7 @@ class Svhn(DataSource):
     """
 
     name = "svhn"
+    holds = "images"
 
     path: str | None = None
     mirrors: tuple[dict[str, str], ...] = ()
