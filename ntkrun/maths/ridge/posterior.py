@@ -34,7 +34,7 @@ class PrimalPosterior:
 
     Notes
     -----
-    Cost: m^3 / 3 once, m^2 per row. Memory: 8 m^2 bytes for the factor.
+    Cost: m^3 / 3 once, m^2 per row. Memory: 16 m^2 bytes while factoring, then 8 m^2 for the factor.
     """
 
     def __init__(self, gram: Tensor, mean: Tensor, n: float, lam: float):
