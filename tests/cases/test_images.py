@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from tests.cases.base import Case, rows
+from tests.images import BOMB
 
 RUN = "feature_dim=32 depth=2 baseline=none tracking.uri=sqlite:///:memory: data_dir={here}/data "
 FOLDER = RUN + "dataset=folder dataset.path=photos "
@@ -60,12 +61,6 @@ def labels(*lines):
 
 
 NAMED = [f"{'cat' if i % 2 else 'dog'}{i}.png,{'a cat' if i % 2 else 'a dog'}" for i in range(20)]
-
-
-def header_of_a_bomb():
-    from tests.test_images import BOMB
-
-    return BOMB
 
 
 def rotten(stage):
@@ -195,7 +190,7 @@ CASES = [
             ("an empty file", b"", "it is empty"),
             ("a text file with the ending .png", b"hello", "it is none of PNG, JPEG"),
             ("half a PNG file", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", ""),
-            ("a small file that unpacks to 1.2 GB", header_of_a_bomb(), "it has more than 89,478,485 pixels"),
+            ("a small file that unpacks to 1.2 GB", BOMB, "it has more than 89,478,485 pixels"),
         )
     ),
     Case(
