@@ -72,9 +72,9 @@ class Model:
         return self.named(self.values(x))
 
     def named(self, values: np.ndarray) -> np.ndarray:
-        """Return the predictions behind `values` (n, k): labels (n,) as they came, or targets (n,)."""
+        """Return the predictions behind `values` (n, k): labels (n,), a target (n,), or targets (n, k)."""
         if self.class_names is None:
-            return values[:, 0]
+            return values[:, 0] if values.shape[1] == 1 else values
         return self.labels.words(values.argmax(1)) if self.labels else values.argmax(1)
 
     def values(self, x: Any) -> np.ndarray:

@@ -108,6 +108,36 @@ def test_values_of_a_regression(place, capsys):
     assert inside.mean() == pytest.approx(result["test/coverage"])
 
 
+def test_several_targets(place, capsys):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(240, 4)), columns=list("abcd"))
+    frame["c"] += 3 * frame["a"]
+    frame["d"] -= 2 * frame["b"]
+    frame.to_csv("t.csv", index=False)
+    folder, result = trained("dataset=csv", "dataset.path=t.csv", "dataset.target=[c,d]", "method=raw")
+    assert 0.5 < result["test/mse"] < 1.6
+    assert cli.main(["predict", "latest", "t.csv"]) == 0
+    written = pd.read_csv("t-predictions.csv")
+    assert list(written) == [
+        "row",
+        "prediction_c",
+        "prediction_d",
+        "low_90_c",
+        "high_90_c",
+        "low_90_d",
+        "high_90_d",
+    ]
+    assert np.corrcoef(written["prediction_c"], frame["c"])[0, 1] > 0.9
+    assert np.corrcoef(written["prediction_d"], frame["d"])[0, 1] > 0.8
+    assert ((written["low_90_d"] <= frame["d"]) & (frame["d"] <= written["high_90_d"])).mean() > 0.8
+    import mlflow
+
+    served = mlflow.pyfunc.load_model(str(folder / "model"))
+    assert served.predict(frame[["a", "b"]]).shape == (240, 2)
+    assert cli.main(["dataset=csv", "dataset.path=t.csv", "dataset.target=[c,e]", "method=raw"]) == 3
+    assert "target of Csv must be one of at least two columns: a, b, c, d. Got 'e'" in capsys.readouterr().err
+
+
 def test_arrays(place, tiny_npz, capsys):
     folder, result = trained("dataset=npz", f"dataset.path={tiny_npz}", "method=ntk_sketch")
     assert cli.main(["predict", folder.name[-4:], str(tiny_npz), "--output", "p.csv"]) == 0

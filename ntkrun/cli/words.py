@@ -30,6 +30,7 @@ VALUED |= {"--shell-completion", "-sc"}
 TEXTS = {*PATHS, "device", "tracking.uri", "tracking.experiment", "dataset.target", "dataset.file"}
 TEXTS |= {"dataset.labels", "dataset.test_folder"}
 TEXTS |= {"dataset.title", "dataset.source", "method.name", "executor.address", "hydra.sweep.dir"}
+LISTS = {"dataset.target"}  # may also be a list of texts
 # interpolations for OmegaConf; any other ${ belongs to a name
 INTERPOLATION = r"oc\.|now:|hydra:|(?:data_dir|output_dir|seed|feature_dim)\}|(?:dataset|method|tracking)\."
 LONGEST = 4000  # characters of the longest line worth typing again
@@ -117,6 +118,8 @@ def _value(key: str, text: str) -> tuple[str, bool]:
     value = found.value()
     if isinstance(value, str):
         return (quoted(home(value)) if key in PATHS and value != home(value) else meant), True
+    if isinstance(value, list) and key in LISTS:
+        return meant, True
     if isinstance(value, list | dict):
         return quoted(text), False
     # null unsets a key, except a group that needs a choice

@@ -21,7 +21,7 @@ def checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
         raise DataError(must_be(f"{role} arrays", name, "of a real number type", f"{x.dtype}, {y.dtype}"))
     if x.ndim not in (2, 3, 4):
         raise DataError(must_be(f"x_{role}", name, "rows (n, d) or images (n, H, W, C)", x.shape))
-    if y.ndim != 1 or len(x) != len(y):
+    if y.ndim not in (1, 2) or len(x) != len(y):
         raise DataError(must_be(f"y_{role}", name, f"one label for each of {len(x)} rows", y.shape))
     if min(x.shape) == 0:
         raise DataError(must_be(f"x_{role}", name, "not empty", x.shape))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ import numpy as np
 from ntkrun import checks
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.inputs import Inputs
-from ntkrun.datasets.labels import Labels, labels_of
 from ntkrun.datasets.new import New
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.datasets.table.columns import kind_of, known, numbers_of, words_of
+from ntkrun.datasets.table import target
+from ntkrun.datasets.table.columns import known, numbers_of
 from ntkrun.datasets.table.prepare import Prepare
 from ntkrun.datasets.table.read import Form, Table, read
 from ntkrun.errors import DataError, few, must_be
@@ -24,9 +23,6 @@ from ntkrun.store.paths import as_path
 
 log = logging.getLogger(__name__)
 
-TASKS = ("auto", "regression", "classification")
-# whole numbers are labels if they are at most this many, and each occurs this often on average
-LABELS, OFTEN = 20, 5
 SUFFIXES = (".gz", ".bz2", ".xz", ".zip", ".csv", ".tsv", ".txt", ".dat", ".data", ".arff", ".parquet")
 
 
@@ -45,9 +41,10 @@ class Csv(DataSource):
         Path of the table; None takes `file` in data_dir.
     test_path : str or None
         Path of a table of test rows, with the same columns.
-    target : str or None
-        Name of the target column, or its number from 0, or from -1 at the end; None takes the last, or the
-        one that the file declares. Without a header columns are called "0", "1", ...
+    target : str, list of str or None
+        Name of the target column, or its number from 0, or from -1 at the end; several for a regression of
+        several targets. None takes the last, or the one that the file declares. Without a header columns
+        are called "0", "1", ...
     task : {"auto", "regression", "classification"}
         "auto" takes words and at most 20 whole numbers for labels.
     drop, categorical : list of str or None
@@ -76,7 +73,7 @@ class Csv(DataSource):
 
     path: str | None = None
     test_path: str | None = None
-    target: str | None = None
+    target: str | list[str] | None = None
     task: str = "auto"
     drop: list[str] | None = None
     categorical: list[str] | None = None
@@ -94,7 +91,7 @@ class Csv(DataSource):
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         out = super().problems()
-        out += checks.choice("Csv", "task", self.task, TASKS)
+        out += checks.choice("Csv", "task", self.task, target.TASKS)
         out += checks.real("Csv", "test_fraction", self.test_fraction, 0, 0.9)
         out += checks.integer("Csv", "folds", self.folds, 2, 1000)
         if self.fold is not None and not out:
@@ -120,17 +117,17 @@ class Csv(DataSource):
         """Return the split; DataError for a file that is not a table, or has no such target."""
         path = self._found(self.path, self.file)
         table = read(path, self.form)
-        target = self._target(table)
-        frame = self._kept(table, target, path.name)
+        targets = target.names(list(table.frame.columns), self.target, table.target)
+        frame = self._kept(table, targets, path.name)
         test = None
         if self.test_path:
             other = self._found(self.test_path, None)
-            test = self._kept(read(other, self.form), target, other.name)
+            test = self._kept(read(other, self.form), targets, other.name)
             known(test, list(frame.columns), "test_path", "Csv")
             test = test[list(frame.columns)]
-        columns = [name for name in frame.columns if name != target]
-        ys = [self._values(part[target]) for part in (frame, test) if part is not None]
-        classes, labels, ys = self._classes(frame[target], ys)
+        columns = [name for name in frame.columns if name not in targets]
+        ys = [target.values(part, targets) for part in (frame, test) if part is not None]
+        classes, labels, ys = target.classed(targets, ys, self.task)
         prepare = Prepare.of(frame[columns], [*table.categorical, *(self.categorical or [])])
         name = path.name
         for suffix in SUFFIXES:
@@ -149,7 +146,7 @@ class Csv(DataSource):
             labels=labels,
             columns=names,
             table=prepare,
-            target=target,
+            targets=targets,
             **self.subset(),
         )
 
@@ -161,23 +158,23 @@ class Csv(DataSource):
         frame, y = table.frame, None
         if table.notes:
             log.info("data       %s: %s", path.name, ", ".join(table.notes))
-        target = inputs.target
+        targets = inputs.targets or []
         if not named and len(frame.columns) == len(names):
             frame.columns = names
         elif not inputs.columns:  # the target stood among columns that have no names
-            names = [str(i) for i in range(len(names) + 1) if str(i) != target]
-        if target in frame.columns and target not in names:
-            y = frame[target]
+            names = [str(i) for i in range(len(names) + len(targets)) if str(i) not in targets]
+        if targets and all(name in frame.columns and name not in names for name in targets):
+            y = target.values(frame, targets)
         lacks = [name for name in names if name not in frame.columns]
         if lacks:
             raise DataError(must_be(str(path), "predict", f"a table of {few(names)}", f"lacks {few(lacks)}"))
-        rest = [name for name in frame.columns if name not in names and name != target]
+        rest = [name for name in frame.columns if name not in (*names, *targets)]
         if rest:
             log.info("data       %s: columns without use: %s", path.name, few(rest))
         x = frame[names]
         if not inputs.table:  # numbers, of which none is missing
             x = np.stack([numbers_of(x[name], name, "the table") for name in names], 1)
-        return New(x, None if y is None else self._values(y))
+        return New(x, y)
 
     def _found(self, given: str | None, file: str | None) -> Path:
         path = as_path(given) if given else self.cache() / str(file)
@@ -187,63 +184,22 @@ class Csv(DataSource):
             raise DataError(must_be("path", "Csv", "an existing file", str(path), remedy))
         return path
 
-    def _target(self, table: Table) -> str:
-        """Return the name of the target column."""
-        columns = list(table.frame.columns)
-        if self.target is None:
-            target = table.target or columns[-1]
-        else:
-            target = str(self.target)
-            at = int(target) if re.fullmatch(r"-?\d{1,6}", target) else len(columns)
-            if target not in columns and -len(columns) <= at < len(columns):
-                target = columns[at]
-        if target not in columns or len(columns) < 2:
-            constraint = f"one of at least two columns: {few(columns)}"
-            raise DataError(must_be("target", "Csv", constraint, target))
-        return target
-
-    def _kept(self, table: Table, target: str, name: str) -> Any:
-        """Return the frame without dropped columns and without rows that lack the target, and say so."""
+    def _kept(self, table: Table, targets: list[str], name: str) -> Any:
+        """Return the frame without dropped columns and without rows that lack a target, and say so."""
         frame = table.frame
         if table.notes:
             log.info("data       %s: %s", name, ", ".join(table.notes))
-        known(frame, [target], "target", "Csv")
+        known(frame, targets, "target", "Csv")
         for key in ("drop", "categorical"):
             known(frame, getattr(self, key) or [], key, "Csv")
-        if target in (self.drop or []):
-            raise DataError(must_be("drop", "Csv", "columns without the target", target))
+        if both := [name for name in targets if name in (self.drop or [])]:
+            raise DataError(must_be("drop", "Csv", "columns without the target", both[0]))
         frame = frame.drop(columns=self.drop or [])
-        absent = frame[target].isna()
+        absent = frame[targets].isna().any(axis=1)
         if absent.any():
-            log.info("data       %s: %d rows without %s are left out", name, absent.sum(), target)
+            log.info("data       %s: %d rows without %s are left out", name, absent.sum(), few(targets))
             frame = frame[~absent]
         return frame
-
-    def _values(self, column: Any) -> np.ndarray:
-        """Return the target (n,): float64 if it holds numbers, else words."""
-        if kind_of(column, False).kind == "number":
-            return numbers_of(column, str(column.name), "the table")
-        return words_of(column).to_numpy(str)
-
-    def _classes(
-        self, column: Any, ys: list[np.ndarray]
-    ) -> tuple[int | None, Labels | None, list[np.ndarray]]:
-        """Return the number of classes or None, labels unless they are 0..k-1, and targets as numbers."""
-        name, whole = str(column.name), np.concatenate(ys)
-        task = self.task
-        if task == "auto":
-            task, why = task_of(whole)
-            log.info("data       task %s: target %s %s", task, name, why)
-        if task == "regression":
-            words = [word for y in ys for word in y[:1].tolist() if y.dtype.kind != "f"]
-            if words:
-                constraint = f"numbers for regression (column {name} is not)"
-                raise DataError(must_be("target", "Csv", constraint, words[0]))
-            return None, None, ys
-        labels = labels_of(whole, "target", "Csv")
-        if labels is None:
-            return len(np.unique(whole)), None, ys
-        return len(labels.values), labels, [labels.codes(y, "target", "Csv") for y in ys]
 
     def _parts(self, rows: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the rows of the training and the test part."""
@@ -253,18 +209,6 @@ class Csv(DataSource):
         if self.fold is not None:
             start, stop = (k * rows // self.folds for k in (self.fold, self.fold + 1))
         return np.delete(order, slice(start, stop)), order[start:stop]
-
-
-def task_of(y: np.ndarray) -> tuple[str, str]:
-    """Return the task of a target (n,), and why."""
-    distinct = len(np.unique(y))
-    if y.dtype.kind != "f":
-        return "classification", f"has {distinct} words"
-    if not np.array_equal(y, np.round(y)):
-        return "regression", "has numbers with fractions"
-    if distinct <= LABELS and len(y) >= OFTEN * distinct:
-        return "classification", f"has {distinct} whole numbers (dataset.task=regression fits them)"
-    return "regression", f"has {distinct} different numbers"
 
 
 def _codec(name: str) -> bool:

@@ -34,8 +34,8 @@ class Inputs:
         Turns the columns of a table into numbers; None if they are numbers.
     example : list or None
         The first training row of such a table.
-    target : str or None
-        Name of the column that is predicted.
+    targets : list of str or None
+        Names of the columns that are predicted.
     """
 
     shape: tuple[int, ...]
@@ -44,20 +44,20 @@ class Inputs:
     columns: list[str] | None = None
     table: Prepare | None = None
     example: list[Any] | None = None
-    target: str | None = None
+    targets: list[str] | None = None
 
     @classmethod
-    def of_table(cls, table: Prepare, first: Any, target: str | None) -> Inputs:
+    def of_table(cls, table: Prepare, first: Any, targets: list[str] | None) -> Inputs:
         """Return the form of a table whose first training row is the DataFrame `first`."""
         values = [None if pd_missing(v) else getattr(v, "item", lambda v=v: v)() for v in first.iloc[0]]
         example = [v if isinstance(v, int | float | str | bool | None) else str(v) for v in values]
         names = list(first.columns)
-        return cls((len(names),), np.dtype(np.float64), None, names, table, example, target)
+        return cls((len(names),), np.dtype(np.float64), None, names, table, example, targets)
 
     def record(self) -> dict[str, Any]:
         """Return all attributes for a file except dtype, which the arrays beside it have."""
         out = {"shape": self.shape, "layout": self.layout, "columns": self.columns}
-        out |= {"target": self.target} if self.target else {}
+        out |= {"targets": self.targets} if self.targets else {}
         return out | ({"table": self.table.record(), "example": self.example} if self.table else {})
 
     @classmethod

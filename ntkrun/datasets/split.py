@@ -166,14 +166,14 @@ def make_split(
     columns: list[str] | None = None,
     labels: Labels | None = None,
     table: Prepare | None = None,
-    target: str | None = None,
+    targets: list[str] | None = None,
 ) -> Split:
     """Check the arrays, take stratified subsets, hold out a part of train and fit the preprocessing to train.
 
     Inputs are rows (n, d), named by `columns` if they have names, or images in `layout`: None refuses images
     of unclear layout; (n, H, W) are grey. With a `table` they are DataFrames, which it turns into rows after
     it was fitted to the training ones. `labels` are the classes as they came, if they are not 0..k-1;
-    `target` is the name of their column. Raises DataError for arrays that do not fit.
+    `targets` are the names of the columns of `y`. Raises DataError for arrays that do not fit.
     """
     prepared_inputs = None
     if table is not None:
@@ -183,7 +183,7 @@ def make_split(
             rows = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
             table.fit(frame.iloc[np.sort(rows)])
             x, x_test = table(frame), table(frame_test)
-            prepared_inputs = Inputs.of_table(table, frame.iloc[[rows.min()]], target)
+            prepared_inputs = Inputs.of_table(table, frame.iloc[[rows.min()]], targets)
         train, test = (x, y), (x_test, y_test)
     (x, y), (x_test, y_test) = checked(name, "train", *train), checked(name, "test", *test)
     input_shape = x.shape[1:]
@@ -220,7 +220,7 @@ def make_split(
         digest.update(repr((array.shape, array.dtype.str)).encode())
         digest.update(np.ascontiguousarray(array).data)
     names = class_names or (labels.names if labels else [str(i) for i in range(classes or 0)])
-    inputs = prepared_inputs or Inputs(input_shape, x.dtype, layout, columns, target=target)
+    inputs = prepared_inputs or Inputs(input_shape, x.dtype, layout, columns, targets=targets)
     return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs, labels)
 
 

@@ -18,18 +18,21 @@ from ntkrun.store.atomic import write_atomic
 def save(model: Model, folder: Path) -> None:
     """Write a model with the files that let MLflow load and serve it; MachineError if that fails."""
     model.save(folder)
-    for name, text in mlflow_files(model.inputs, model.sample, _output(model)).items():
+    for name, text in mlflow_files(model.inputs, model.sample, *_output(model)).items():
         write_atomic(folder / name, text.encode())
 
 
-def _output(model: Model) -> np.dtype:
-    """Return the type of a prediction."""
+def _output(model: Model) -> tuple[np.dtype, tuple[int, ...]]:
+    """Return the type and the shape of a prediction."""
     if model.class_names is None:
-        return np.dtype(np.float64)
-    return model.labels.words(np.zeros(1, np.int64)).dtype if model.labels else np.dtype(np.int64)
+        k = model.predictor.weight.shape[1]
+        return np.dtype(np.float64), () if k == 1 else (k,)
+    return model.labels.words(np.zeros(1, np.int64)).dtype if model.labels else np.dtype(np.int64), ()
 
 
-def mlflow_files(inputs: Inputs, sample: np.ndarray, output: np.dtype) -> dict[str, str]:
+def mlflow_files(
+    inputs: Inputs, sample: np.ndarray, output: np.dtype, shape: tuple[int, ...]
+) -> dict[str, str]:
     """Return the text of each MLflow file by its name.
 
     Parameters
@@ -37,8 +40,8 @@ def mlflow_files(inputs: Inputs, sample: np.ndarray, output: np.dtype) -> dict[s
     inputs : Inputs
     sample : ndarray (s, ...)
         Raw training rows; the first is the example.
-    output : dtype
-        Type of the predictions.
+    output, shape : dtype, tuple of int
+        Type of the predictions, and the shape of one of them.
     """
     example = inputs.of(sample[:1]).tolist()
     info = {"artifact_path": "input_example.json"}
@@ -51,7 +54,7 @@ def mlflow_files(inputs: Inputs, sample: np.ndarray, output: np.dtype) -> dict[s
         shown, served = example, {"inputs": example}
     choice = {"name": "output", "type": "string", "default": "label", "shape": None}
     signature = {
-        "outputs": json.dumps([_tensor(output, ())]),
+        "outputs": json.dumps([_tensor(output, shape)]),
         "params": json.dumps([choice]),
     }
     if columns := _schema(inputs):

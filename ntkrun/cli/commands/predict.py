@@ -84,12 +84,17 @@ def _table(model: Model, new: New, values: np.ndarray) -> Any:
 
     key = "row" if new.names is None else "file"
     columns: dict[str, Any] = {key: range(1, len(values) + 1) if new.names is None else new.names}
-    columns["prediction"] = model.named(values)
+    targets = model.inputs.targets or []
+    several = model.class_names is None and values.shape[1] > 1
+    ends = [f"_{name}" for name in targets] if several else [""]
+    shown = model.named(values).reshape(len(values), -1)
+    columns |= {f"prediction{end}": column for end, column in zip(ends, shown.T, strict=True)}
     if sure := model.confidence:
         known = torch.from_numpy(values)
         if model.class_names is None:
-            low, high = sure.intervals(known)[:, 0].T.numpy()
-            columns |= {f"low_{100 * sure.level:g}": low, f"high_{100 * sure.level:g}": high}
+            share = f"{100 * sure.level:g}"
+            for end, interval in zip(ends, sure.intervals(known).transpose(0, 1).numpy(), strict=True):
+                columns |= {f"low_{share}{end}": interval[:, 0], f"high_{share}{end}": interval[:, 1]}
         else:
             shares = sure.probabilities(known).numpy()
             columns |= {f"probability_{name}": shares[:, i] for i, name in enumerate(model.class_names)}
