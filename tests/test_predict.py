@@ -88,6 +88,8 @@ def test_a_table_with_words_and_missing_values(place, capsys, monkeypatch):
 
     served = mlflow.pyfunc.load_model(str(folder / "model"))
     assert (served.predict(new.drop(columns="kind")) == written["prediction"].to_numpy()).all()
+    likely = served.predict(new.drop(columns="kind"), params={"output": "probabilities"})
+    assert np.array_equal(likely, shares)
     example = served.metadata.load_input_example(str(folder / "model"))
     assert served.predict(example).tolist()[0] in words
 

@@ -5,8 +5,10 @@ import json
 import numpy as np
 import pytest
 import torch
+from scipy.stats import norm, rankdata
 
 from ntkrun.cli import main as cli
+from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.preprocess.contrast import Contrast
 from ntkrun.datasets.preprocess.standardize import Standardize
 from ntkrun.datasets.preprocess.zca import REGULARISER, ZCA
@@ -107,3 +109,28 @@ def test_a_run_with_mirror_images_and_whitening(method, tiny_npz, tmp_path, caps
     assert (result["n_train"], result["n_test"]) == (240, 60)
     # the class is the brighter side: mirror images make both classes one
     assert result["test/accuracy"] < 0.7
+
+
+def test_ranks_become_normal_quantiles():
+    rng = np.random.default_rng(0)
+    x = np.stack([np.exp(3 * rng.normal(size=400)), rng.integers(0, 2, 400), np.full(400, 7.0)], 1)
+    made = PREPROCESS.get("quantile")(x, np.arange(300))
+    z = made(torch.from_numpy(x)).numpy()
+    # the middle of equal ranks, by scipy
+    expected = norm.ppf((rankdata(x[:300], axis=0) - 0.5) / 300)
+    assert np.abs(z[:300] - expected).max() < 1e-12
+    assert np.abs(z[:300, 0].std() - 1) < 0.02
+    assert (z[:, 2] == 0).all()  # a constant column
+    assert made(torch.tensor([[1e9, 0.5, -1.0]])).tolist()[0][0] == z[:300, 0].max()
+    # in between it is linear; a saved object maps alike
+    again = PREPROCESS.get("quantile").restore(made.arrays())
+    two = np.sort(x[:300, 0])[10:12]
+    middle = again(torch.tensor([[two.mean(), 0.0, 0.0]])).numpy()[0, 0]
+    assert middle == pytest.approx(norm.ppf(np.array([10.5, 11.5]) / 300).mean())
+    image = again(torch.from_numpy(x[:4].reshape(2, 2, 1, 3))).numpy()
+    assert np.array_equal(image.reshape(4, 3), z[:4])
+
+
+def test_no_scaling():
+    x = np.array([[1, 200], [3, 4]], np.uint8)
+    assert PREPROCESS.get("none")(x, np.arange(2))(torch.from_numpy(x)).tolist() == x.tolist()

@@ -32,9 +32,10 @@ class DataSource:
         Share of the training rows held out to choose lambda.
     split_seed : int
         Seed of the subsets and the held-out part; a sweep over `seed` does not change it.
-    preprocess : {"standardize", "contrast", "zca"}
+    preprocess : {"standardize", "contrast", "zca", "quantile", "none"}
         Fitted on train. standardize: zero mean and unit variance per channel or column; contrast: then
-        equal brightness and contrast of all images; zca: whitening of images of unit norm.
+        equal brightness and contrast of all images; zca: whitening of images of unit norm; quantile: normal
+        quantiles of the ranks in each column or channel; none: nothing.
     augment : {"none", "flip"}
         flip: each image and its mirror image are separate rows; predictions average both.
     data_dir : str or None

@@ -107,8 +107,9 @@ class Prepare:
             width = sum(map(len, self.levels.values()))
             shared = sum(levels[-1] == OTHER for levels in self.levels.values())
             rare = f", rare ones shared in {shared}" if shared else ""
-            said = f"{_count(len(self.levels), 'category', 'categories')}, {width} levels{rare}"
-            out.append(f"{_count(numbers, 'column of numbers', 'columns of numbers')}, {said}")
+            known = [_count(numbers, "column of numbers", "columns of numbers")] if numbers else []
+            known.append(f"{_count(len(self.levels), 'category', 'categories')}, {width} levels{rare}")
+            out.append(", ".join(known))
         if self._dates:
             out.append(f"dates as days since 1970: {few(self._dates)}")
         if self.marked:
