@@ -4,9 +4,12 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.small_tables import __main__ as runner
-from benchmarks.small_tables import compare, keel, methods, page, splits
+from benchmarks.small_tables import compare, explore, keel, methods, page, splits
+from benchmarks.small_tables.kernels import Variant
+from ntkrun import ExactNTK
 from ntkrun.errors import DataError
 
 # seconds to round first base in three ways, 22 players: Hollander and Wolfe 1973, example 7.1
@@ -178,6 +181,39 @@ def test_a_run_goes_on_where_it_stopped(table, tmp_path, monkeypatch, capsys):
     again = {runner.key(r): r["test"] for r in runner.read(record)}
     assert again == {runner.key(r): r["test"] for r in map(json.loads, lines)}
     assert "| exact_ntk |" in capsys.readouterr().out
+
+
+def test_variants_begin_with_the_kernel_of_exact_ntk(table):
+    x, new = (torch.from_numpy(rows) for rows in next(splits.outer(table)).rows("standardize"))
+    grams = Variant().grams(new, x, 3)
+    for depth, found in enumerate(grams, 1):
+        np.testing.assert_allclose(found * (depth + 1), ExactNTK(depth=depth, dtype="float64").kernel(new, x))
+    np.testing.assert_allclose(Variant(average=True).grams(new, x, 3)[2], sum(grams) / 3)
+    lifted = Variant(bias=0.7)
+    (found,) = lifted.grams(lifted.biased(new.numpy()), lifted.biased(x.numpy()), 1)
+    np.testing.assert_allclose(found * 2, ExactNTK(depth=1, bias=0.7, dtype="float64").kernel(new, x))
+    for variant in explore.VARIANTS.values():
+        rows = variant.biased(x.numpy())
+        for gram in variant.grams(rows, rows, 3):
+            assert float(torch.linalg.eigvalsh(gram)[0]) > -1e-8 * float(gram.trace())
+            np.testing.assert_allclose(gram.diagonal(), rows.square().sum(1))
+
+
+def test_exploring_reads_training_rows_alone(table, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(keel, "folder", lambda: tmp_path)
+    seen, scored = [], explore.accuracies
+    monkeypatch.setattr(
+        explore, "accuracies", lambda variant, fold: (seen.append(fold), scored(variant, fold))[1]
+    )
+    words = [f"record={tmp_path / 'explored.jsonl'}", "splits=1", "variants=bias 1;svc;balanced, bias 1"]
+    explore.main(words)
+    outer = list(splits.outer(table))[1]
+    used = np.concatenate([np.concatenate([fold.fit, fold.score]) for fold in seen])
+    assert len(seen) == 9
+    assert set(used) == set(outer.fit)
+    assert "| bias 1 | " in capsys.readouterr().out
+    explore.main(words)
+    assert len(seen) == 9
 
 
 def test_mistakes_cost_a_line(tmp_path, monkeypatch, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 import warnings
@@ -14,6 +13,7 @@ import numpy as np
 
 from benchmarks.small_tables import keel, page
 from benchmarks.small_tables.methods import CONTENDERS, Contender
+from benchmarks.small_tables.record import append, read
 from benchmarks.small_tables.splits import CAP, Fold, inner, outer
 from ntkrun import machine
 from ntkrun.errors import ConfigError, DataError, NtkrunError, must_be
@@ -50,17 +50,6 @@ def measure(contender: Contender, fold: Fold) -> dict[str, Any]:
     }
 
 
-def read(record: Path) -> list[dict[str, Any]]:
-    """Return the results so far; a last line that a kill cut off is left out."""
-    out = []
-    for line in record.read_text().splitlines() if record.is_file() else []:
-        try:
-            out.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return out
-
-
 def key(result: dict[str, Any]) -> tuple[Any, ...]:
     """Return what tells results apart."""
     return tuple(result[word] for word in ("set", "split", "method", "cap"))
@@ -69,10 +58,6 @@ def key(result: dict[str, Any]) -> tuple[Any, ...]:
 def run(tables: list[Path], contenders: list[Contender], record: Path, cap: int) -> Iterator[dict[str, Any]]:
     """Yield each result that the record lacks, and append it there."""
     done = {key(result) for result in read(record)}
-    record.parent.mkdir(parents=True, exist_ok=True)
-    if record.is_file() and not record.read_bytes().endswith(b"\n"):
-        with record.open("a") as file:
-            file.write("\n")  # ends the line that a kill cut off
     for path in tables:
         table = keel.read(path)
         for split, fold in enumerate(outer(table, cap)):
@@ -81,8 +66,7 @@ def run(tables: list[Path], contenders: list[Contender], record: Path, cap: int)
                 if key(about) in done:
                     continue
                 result = about | measure(contender, fold)
-                with record.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+                append(record, result)
                 yield result
 
 

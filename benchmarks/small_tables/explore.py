@@ -5,7 +5,6 @@ python -m benchmarks.small_tables.explore record=outputs/explore.jsonl splits=0 
 
 from __future__ import annotations
 
-import json
 import sys
 import warnings
 from collections import defaultdict
@@ -18,6 +17,7 @@ from sklearn.svm import SVC
 from benchmarks.small_tables import keel
 from benchmarks.small_tables.kernels import Variant
 from benchmarks.small_tables.methods import COSTS, DEPTHS, classes
+from benchmarks.small_tables.record import append, read
 from benchmarks.small_tables.splits import Fold, inner, outer
 from ntkrun.maths.ridge.dual import dual_path
 
@@ -71,8 +71,7 @@ def accuracies(variant: Variant, fold: Fold) -> np.ndarray:
 
 def explore(record: Path, splits: list[int], cap: int, names: list[str]) -> None:
     """Append to the record what it lacks."""
-    lines = record.read_text().splitlines() if record.is_file() else []
-    done = {(r["set"], r["split"], r["variant"]) for r in map(json.loads, lines)}
+    done = {(r["set"], r["split"], r["variant"]) for r in read(record)}
     where = keel.folder()
     for name in keel.names(where):
         table = keel.read(where / f"{name}.dat")
@@ -84,21 +83,14 @@ def explore(record: Path, splits: list[int], cap: int, names: list[str]) -> None
                 if (name, split, label) in done:
                     continue
                 mean = np.mean([accuracies(VARIANTS[label], part) for part in parts], axis=0)
-                result: dict[str, Any] = {
-                    "set": name,
-                    "split": split,
-                    "variant": label,
-                    "inner": mean.tolist(),
-                }
-                with record.open("a") as file:
-                    file.write(json.dumps(result) + "\n")
+                append(record, {"set": name, "split": split, "variant": label, "inner": mean.tolist()})
         print(name, flush=True)
 
 
 def show(record: Path) -> str:
     """Return the mean inner accuracy of each variant: best setting per set, and per depth and lambda."""
     found: dict[str, dict[Any, np.ndarray]] = defaultdict(dict)
-    for result in map(json.loads, record.read_text().splitlines()):
+    for result in read(record):
         found[result["variant"]][result["set"], result["split"]] = np.array(result["inner"])
     common = set.intersection(*(set(cells) for cells in found.values()))
     lines = [f"{len(common)} parts of {len({s for s, _ in common})} sets; mean inner accuracy, %"]
@@ -121,7 +113,6 @@ def main(words: list[str]) -> None:
     options |= dict(word.split("=", 1) for word in words if "=" in word)
     warnings.simplefilter("ignore")
     record = Path(options["record"])
-    record.parent.mkdir(parents=True, exist_ok=True)
     if "show" not in words:
         names = [n for n in options["variants"].split(";") if n] or list(VARIANTS)
         explore(record, [int(s) for s in options["splits"].split(",")], int(options["cap"]), names)

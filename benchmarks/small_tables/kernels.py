@@ -26,7 +26,7 @@ class Variant:
         Rows (with their bias) are scaled to length 1.
     trained : {"all", "last", "inner"}
         Layers whose weights are trained: "last" gives the kernel of the random network's features, "inner"
-        leaves out the last layer.
+        leaves out the first and the last; depth 1, which has no other, is as "last".
     average : bool
         The mean of the kernels of all depths up to this one, each divided by its value at equal rows.
     solver : {"ridge", "balanced", "svc"}
@@ -67,7 +67,7 @@ class Variant:
             used = {
                 "all": theta / (depth + 1),
                 "last": s,
-                "inner": inner / depth if depth > 1 else theta / (depth + 1),
+                "inner": inner / (depth - 1) if depth > 1 else theta,
             }[self.trained]
             out.append(used)
         if self.average:
