@@ -205,7 +205,11 @@ def test_exploring_reads_training_rows_alone(table, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(
         explore, "accuracies", lambda variant, fold: (seen.append(fold), scored(variant, fold))[1]
     )
-    words = [f"record={tmp_path / 'explored.jsonl'}", "splits=1", "variants=bias 1;svc;balanced, bias 1"]
+    words = [
+        f"record={tmp_path / 'explored.jsonl'}",
+        "splits=1",
+        "variants=bias 1;bias 0.3, svc;both, bias 0.3, balanced",
+    ]
     explore.main(words)
     outer = list(splits.outer(table))[1]
     used = np.concatenate([np.concatenate([fold.fit, fold.score]) for fold in seen])
@@ -214,6 +218,12 @@ def test_exploring_reads_training_rows_alone(table, tmp_path, monkeypatch, capsy
     assert "| bias 1 | " in capsys.readouterr().out
     explore.main(words)
     assert len(seen) == 9
+
+
+def test_choosing_per_set_scores_a_fold_that_took_no_part():
+    # setting 0 wins on two folds, setting 1 on the third
+    folds = np.array([[[0.9, 0.5]], [[0.9, 0.5]], [[0.1, 1.0]]])
+    assert explore.nested(folds) == pytest.approx((0.5 + 0.5 + 0.1) / 3)
 
 
 def test_mistakes_cost_a_line(tmp_path, monkeypatch, capsys):

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.small_tables import keel, page
+from benchmarks.small_tables import explore, keel, page
 from benchmarks.small_tables.methods import CONTENDERS, Contender
 from benchmarks.small_tables.record import append, read
 from benchmarks.small_tables.splits import CAP, Fold, inner, outer
@@ -25,6 +25,7 @@ DEFAULTS = {
     "sets": "",
     "methods": "",
     "cap": str(CAP),
+    "explored": "outputs/explore.jsonl",
 }
 
 
@@ -100,7 +101,9 @@ def main(words: list[str]) -> int:
         results = [r for r in read(record) if r["cap"] == cap and r["method"] in methods]
         if not results:
             raise DataError(f"{record} holds no results with cap={cap}.")
-        page.write(results, as_path(options["out"]), "python -m benchmarks.small_tables " + " ".join(words))
+        explored = explore.show(path) if (path := as_path(options["explored"])).is_file() else ""
+        command = "python -m benchmarks.small_tables " + " ".join(words)
+        page.write(results, as_path(options["out"]), command, explored)
     except NtkrunError as error:
         print(error, file=sys.stderr)
         return error.exit_code

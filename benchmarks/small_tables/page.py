@@ -14,6 +14,11 @@ from ntkrun import machine
 from ntkrun.report.plot import png, pyplot
 
 Result = dict[str, Any]
+EXPLORED = """`python -m benchmarks.small_tables.explore`: kernel ridge regression or SVC on at most 400 training
+rows of the first outer fold, three inner folds, 5 depths and 9 lambdas (SVC: 5 costs). "Chosen per set" is
+the accuracy on each inner fold of the setting that is best on the two others. "Best for all sets" is that of
+the one setting with the highest mean, which the last column names. "both" puts standardised values and
+standardised ranks side by side; `benchmarks/small_tables/kernels.py` defines the other words."""
 
 
 class Scores:
@@ -83,8 +88,8 @@ def per_set(scores: Scores) -> list[str]:
     return table(["set", "training rows", *scores.methods], rows)
 
 
-def text(scores: Scores, command: str) -> str:
-    """Return the page."""
+def text(scores: Scores, command: str, explored: str = "") -> str:
+    """Return the page; `explored` is the table of options, as explore.show returns it."""
     about = machine.describe()
     versions = ", ".join(f"{k} {about['packages'][k]}" for k in ("torch", "scikit-learn", "numpy"))
     most, (k, n) = max(scores.rows.values()), scores.test.shape[::-1]
@@ -115,7 +120,10 @@ def text(scores: Scores, command: str) -> str:
             "![critical differences](small_tables.png)",
             "",
         ]
-    return "\n".join([*lines, "## Test accuracy per set, %", "", *per_set(scores)]) + "\n"
+    lines += ["## Test accuracy per set, %", "", *per_set(scores)]
+    if explored:
+        lines += ["", "## Options of the tangent kernel, on training rows alone", "", EXPLORED, "", explored]
+    return "\n".join(lines) + "\n"
 
 
 def picture(scores: Scores) -> bytes:
@@ -146,13 +154,13 @@ def picture(scores: Scores) -> bytes:
     return png(figure)
 
 
-def write(results: list[Result], out: Path, command: str) -> None:
+def write(results: list[Result], out: Path, command: str, explored: str = "") -> None:
     """Write small_tables.md and .png; print the table of methods."""
     scores = Scores(results)
     if not scores.sets:
         print("No set is finished for all methods yet: no page.")
         return
     out.mkdir(parents=True, exist_ok=True)
-    (out / "small_tables.md").write_text(text(scores, command))
+    (out / "small_tables.md").write_text(text(scores, command, explored))
     (out / "small_tables.png").write_bytes(picture(scores))
     print("\n".join(summary(scores)))

@@ -20,7 +20,7 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, QuantileTr
 from benchmarks.small_tables.keel import Table
 
 OUTER, INNER = 4, 3
-CAP = 2000  # training rows
+CAP = 1000  # training rows
 HOLD_OUT_FROM = 1000  # from this number of training rows on, one inner fold of a quarter is held out
 SCALINGS = ("none", "standardize", "quantile", "standardize_all")
 
