@@ -42,6 +42,12 @@ VARIANTS = {
     "bias 0.3, inner layers": Variant(bias=0.3, trained="inner"),
     "bias 0.3, average": Variant(bias=0.3, average=True),
     "bias 0.3, svc": Variant(bias=0.3, solver="svc"),
+    "bias 1, svc": Variant(bias=1.0, solver="svc"),
+    "both, bias 1, svc": Variant("both", 1.0, solver="svc"),
+    "both, bias 0.3, last layer, svc": Variant("both", 0.3, trained="last", solver="svc"),
+    "both, bias 0.3, average, svc": Variant("both", 0.3, average=True, solver="svc"),
+    "both, bias 1, average, svc": Variant("both", 1.0, average=True, solver="svc"),
+    "quantile, bias 0.3, svc": Variant("quantile", 0.3, solver="svc"),
     "sphere": Variant(sphere=True),
     "bias 1, sphere": Variant(bias=1.0, sphere=True),
 }

@@ -14,11 +14,11 @@ from ntkrun import machine
 from ntkrun.report.plot import png, pyplot
 
 Result = dict[str, Any]
-EXPLORED = """`python -m benchmarks.small_tables.explore`: kernel ridge regression or SVC on at most 400 training
-rows of the first outer fold, three inner folds, 5 depths and 9 lambdas (SVC: 5 costs). "Chosen per set" is
-the accuracy on each inner fold of the setting that is best on the two others. "Best for all sets" is that of
-the one setting with the highest mean, which the last column names. "both" puts standardised values and
-standardised ranks side by side; `benchmarks/small_tables/kernels.py` defines the other words."""
+EXPLORED = """`python -m benchmarks.small_tables.explore`: kernel ridge regression or SVC on at most 400
+training rows of the first outer fold, three inner folds, 5 depths and 9 lambdas (SVC: 5 costs). "Chosen per
+set" is the accuracy on each inner fold of the setting that is best on the two others. "Best for all sets" is
+that of the one setting with the highest mean, which the last column names. "both" puts standardised values
+and standardised ranks side by side; `benchmarks/small_tables/kernels.py` defines the other words."""
 
 
 class Scores:
