@@ -84,7 +84,10 @@ def test_preparation_never_sees_rows_to_score(table, scaling):
     numbers[fold.score] = 1e6
     changed = keel.Table("changed", numbers, table.words, table.y, table.classes)
     np.testing.assert_array_equal(splits.Fold(changed, fold.fit, fold.score).rows(scaling)[0], mine)
-    assert mine.shape[1] == other.shape[1] == 4  # two numbers, two colours: missing words count as frequent
+    width = 8 if scaling == "both" else 4
+    assert (
+        mine.shape[1] == other.shape[1] == width
+    )  # two numbers, two colours: missing words count as frequent
     if scaling != "none":
         np.testing.assert_allclose(mine.mean(0), 0, atol=1e-12)
         np.testing.assert_allclose(mine[:, :2].std(0), 1)

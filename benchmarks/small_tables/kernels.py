@@ -19,7 +19,7 @@ class Variant:
     Attributes
     ----------
     scaling : str
-        As `Fold.rows`; "both" puts standardised values and standardised ranks side by side.
+        As `Fold.rows`.
     bias : float
         Each row gets one more coordinate, bias times the root of the number of columns.
     sphere : bool
@@ -42,9 +42,7 @@ class Variant:
 
     def rows(self, fold: Fold) -> tuple[Tensor, Tensor]:
         """Return the rows to fit and to score with their bias."""
-        names = ("standardize", "quantile") if self.scaling == "both" else (self.scaling,)
-        parts = [fold.rows(name) for name in names]
-        own, other = (np.hstack([part[i] for part in parts]) for i in (0, 1))
+        own, other = fold.rows(self.scaling)
         return self.biased(own), self.biased(other)
 
     def biased(self, rows: np.ndarray) -> Tensor:

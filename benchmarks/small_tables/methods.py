@@ -33,6 +33,9 @@ Rows = tuple[np.ndarray, np.ndarray]
 
 DEPTHS = (1, 2, 3, 4, 5)
 LAMBDAS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)  # relative to the mean squared norm of centred features
+# scaling, bias and depth; explore.py compares them on training rows
+BIASED = tuple(("both", 0.3, depth) for depth in DEPTHS)
+MIXED = (*(("standardize", 0.3, depth) for depth in (1, 3, 5)), ("both", 0.3, 1), ("both", 0.3, 3))
 WIDTHS = (0.25, 0.5, 1.0, 2.0, 4.0)  # of median distances
 COLUMNS = 1024
 COSTS = (0.1, 1.0, 10.0, 100.0, 1000.0)
@@ -82,12 +85,11 @@ def classes(fold: Fold) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class KernelRidge:
-    """Kernel ridge regression on one-hot targets; `gram(rows, a)` is the kernel of the first entry a."""
+    """Kernel ridge regression on one-hot targets; `gram(fold, a)` is the kernel of the first entry a."""
 
     name: str
-    gram: Callable[[Rows, Any], Rows]
+    gram: Callable[[Fold, Any], Rows]
     firsts: tuple[Any, ...] = DEPTHS
-    scaling: str = "standardize"
     lambdas: tuple[float, ...] = LAMBDAS
 
     @property
@@ -99,17 +101,24 @@ class KernelRidge:
         """Return the predicted class numbers of the rows to score for each setting."""
 
         def many(first: Any, lambdas: list[float]) -> list[np.ndarray]:
-            own, other = (torch.from_numpy(k) for k in self.gram(fold.rows(self.scaling), first))
+            own, other = (torch.from_numpy(k) for k in self.gram(fold, first))
             fits = dual_path(own, classes(fold), lambdas)
             return [fit.predict(other).argmax(1).numpy() for fit in fits]
 
         return by_first(settings, many)
 
 
-def ntk(rows: Rows, depth: int) -> Rows:
+def ntk(fold: Fold, depth: int) -> Rows:
     """Return the NTK (n, n) of the rows to fit, and of rows to score with them, (m, n)."""
-    method = ExactNTK(depth=depth, dtype="float64")
-    return method.kernel(rows[0]), method.kernel(rows[1], rows[0])
+    return biased(fold, ("standardize", 0.0, depth))
+
+
+def biased(fold: Fold, first: tuple[str, float, int]) -> Rows:
+    """Return the NTK as `ntk` does, of a scaling, a bias and a depth."""
+    scaling, bias, depth = first
+    rows, new = fold.rows(scaling)
+    method = ExactNTK(depth=depth, bias=bias, dtype="float64")
+    return method.kernel(rows), method.kernel(new, rows)
 
 
 @dataclass(frozen=True)
@@ -151,9 +160,8 @@ class VectorMachine:
     """SVC; `gram` gives its kernel (None: Gaussian, with gamma over the mean squared norm of rows)."""
 
     name: str
-    gram: Callable[[Rows, Any], Rows] | None = None
+    gram: Callable[[Fold, Any], Rows] | None = None
     firsts: tuple[Any, ...] = GAMMAS
-    scaling: str = "standardize"
 
     @property
     def settings(self) -> list[Setting]:
@@ -164,10 +172,11 @@ class VectorMachine:
         """Return the predicted class numbers of the rows to score for each setting."""
 
         def many(first: Any, costs: list[float]) -> list[np.ndarray]:
-            own, other = fold.rows(self.scaling)
-            options: dict[str, Any] = {"gamma": first / max(np.square(own).sum(1).mean(), 1e-300)}
-            if self.gram is not None:
-                own, other = self.gram((own, other), first)
+            if self.gram is None:
+                own, other = fold.rows("standardize")
+                options = {"gamma": first / max(np.square(own).sum(1).mean(), 1e-300)}
+            else:
+                own, other = self.gram(fold, first)
                 scale = np.diag(own).mean() - own.mean()  # C then means the same for every kernel
                 own, other, options = own / scale, other / scale, {"kernel": "precomputed"}
             fits = [SVC(C=c, max_iter=200_000, **options).fit(own, fold.y) for c in costs]
@@ -230,6 +239,8 @@ class Boosting:
 
 CONTENDERS: tuple[Contender, ...] = (
     KernelRidge("exact_ntk", ntk),
+    KernelRidge("exact_ntk_bias", biased, BIASED),
+    VectorMachine("exact_ntk_svc", biased, MIXED),
     FeatureRidge("ntk_nystrom", lambda rows, depth: NTKNystrom(COLUMNS, depth=depth)),
     FeatureRidge("ntk_random_features", lambda rows, depth: NTKRandomFeatures(COLUMNS, depth=depth)),
     FeatureRidge("ntk_sketch", lambda rows, depth: NTKSketch(COLUMNS, depth=depth)),

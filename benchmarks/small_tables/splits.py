@@ -22,7 +22,7 @@ from benchmarks.small_tables.keel import Table
 OUTER, INNER = 4, 3
 CAP = 1000  # training rows
 HOLD_OUT_FROM = 1000  # from this number of training rows on, one inner fold of a quarter is held out
-SCALINGS = ("none", "standardize", "quantile", "standardize_all")
+SCALINGS = ("none", "standardize", "quantile", "standardize_all", "both")
 
 
 @dataclass
@@ -55,7 +55,11 @@ class Fold:
         Missing numbers become the median, missing words the most frequent one; words are one-hot. "none"
         stops there. "standardize" gives numbers mean 0 and variance 1, "quantile" their rank, standardised;
         both leave one-hot columns at 0 and 1, minus their mean. "standardize_all" gives these variance 1.
+        "both" puts the columns of "standardize" and of "quantile" side by side.
         """
+        if scaling == "both":
+            parts = [self.rows("standardize"), self.rows("quantile")]
+            return np.hstack([part[0] for part in parts]), np.hstack([part[1] for part in parts])
         if scaling not in self._made:
             steps = prepared(scaling, len(self.fit))
             whole = (self.table.numbers, self.table.words)
