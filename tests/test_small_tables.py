@@ -5,12 +5,15 @@ import json
 import numpy as np
 import pytest
 import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.multiclass import OneVsOneClassifier
 
 from benchmarks.small_tables import __main__ as runner
-from benchmarks.small_tables import compare, explore, keel, methods, page, splits
+from benchmarks.small_tables import compare, explore, keel, methods, page, pairs, splits
 from benchmarks.small_tables.kernels import Variant
 from ntkrun import ExactNTK
 from ntkrun.errors import DataError
+from ntkrun.maths.ridge.dual import dual_path
 
 # seconds to round first base in three ways, 22 players: Hollander and Wolfe 1973, example 7.1
 ROUNDING = np.fromstring(
@@ -202,6 +205,37 @@ def test_variants_begin_with_the_kernel_of_exact_ntk(table):
             np.testing.assert_allclose(gram.diagonal(), rows.square().sum(1))
 
 
+def test_one_against_one_is_that_of_scikit_learn():
+    rng = np.random.default_rng(8)
+    x, new = rng.normal(size=(60, 3)), rng.normal(size=(25, 3))
+    y = np.digitize(x[:, 0] * x[:, 1], [-0.3, 0.3]) * 2  # classes 0, 2 and 4: others are never predicted
+    gram, other = x @ x.T, new @ x.T
+    found = pairs.predicted(torch.from_numpy(gram), torch.from_numpy(other), y, [1e-2])[0]
+
+    class Regression(ClassifierMixin, BaseEstimator):
+        def fit(self, rows, labels):
+            self.classes_ = np.unique(labels)
+            (self.fit_,) = dual_path(
+                torch.from_numpy(rows @ rows.T), torch.from_numpy(2.0 * labels - 1)[:, None], [1e-2]
+            )
+            self.rows_ = rows
+            return self
+
+        def decision_function(self, rows):
+            return self.fit_.predict(torch.from_numpy(rows @ self.rows_.T))[:, 0].numpy()
+
+        def predict(self, rows):
+            return self.classes_[(self.decision_function(rows) > 0).astype(int)]
+
+    expected = OneVsOneClassifier(Regression()).fit(x, y).predict(new)
+    assert np.mean(found == expected) > 0.95  # ties are broken in other ways
+    assert set(found) <= {0, 2, 4}
+    # two classes are plain regression
+    two = pairs.predicted(torch.from_numpy(gram), torch.from_numpy(other), (y > 0).astype(int), [1e-2])[0]
+    (plain,) = dual_path(torch.from_numpy(gram), torch.from_numpy((y > 0) * 1.0)[:, None] - 0.5, [1e-2])
+    np.testing.assert_array_equal(two, plain.predict(torch.from_numpy(other))[:, 0].numpy() > 0)
+
+
 def test_exploring_reads_training_rows_alone(table, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(keel, "folder", lambda: tmp_path)
     seen, scored = [], explore.accuracies
@@ -211,14 +245,14 @@ def test_exploring_reads_training_rows_alone(table, tmp_path, monkeypatch, capsy
     words = [
         f"record={tmp_path / 'explored.jsonl'}",
         "splits=1",
-        "variants=bias 1;bias 0.3, svc;both, bias 0.3, balanced",
+        "variants=bias 0.3, pairs;bias 0.3, svc;both, bias 0.3, balanced",
     ]
     explore.main(words)
     outer = list(splits.outer(table))[1]
     used = np.concatenate([np.concatenate([fold.fit, fold.score]) for fold in seen])
     assert len(seen) == 9
     assert set(used) == set(outer.fit)
-    assert "| bias 1 | " in capsys.readouterr().out
+    assert "| bias 0.3, pairs | " in capsys.readouterr().out
     explore.main(words)
     assert len(seen) == 9
 

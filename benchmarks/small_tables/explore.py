@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from sklearn.svm import SVC
 
-from benchmarks.small_tables import keel
+from benchmarks.small_tables import keel, pairs
 from benchmarks.small_tables.kernels import Variant
 from benchmarks.small_tables.methods import COSTS, DEPTHS, classes
 from benchmarks.small_tables.record import append, read
@@ -37,10 +37,12 @@ VARIANTS = {
     "both, bias 0.3, last layer": Variant("both", 0.3, trained="last"),
     "both, bias 0.3, average": Variant("both", 0.3, average=True),
     "both, bias 0.3, balanced": Variant("both", 0.3, solver="balanced"),
+    "both, bias 0.3, pairs": Variant("both", 0.3, solver="pairs"),
     "both, bias 0.3, svc": Variant("both", 0.3, solver="svc"),
     "bias 0.3, last layer": Variant(bias=0.3, trained="last"),
     "bias 0.3, inner layers": Variant(bias=0.3, trained="inner"),
     "bias 0.3, average": Variant(bias=0.3, average=True),
+    "bias 0.3, pairs": Variant(bias=0.3, solver="pairs"),
     "bias 0.3, svc": Variant(bias=0.3, solver="svc"),
     "bias 1, svc": Variant(bias=1.0, solver="svc"),
     "both, bias 1, svc": Variant("both", 1.0, solver="svc"),
@@ -56,14 +58,17 @@ VARIANTS = {
 def accuracies(variant: Variant, fold: Fold) -> np.ndarray:
     """Return the accuracy on the rows to score for each depth and regularisation, the strongest first."""
     x, new = variant.rows(fold)
-    pairs = zip(variant.grams(x, x, max(DEPTHS)), variant.grams(new, x, max(DEPTHS)), strict=True)
+    both = zip(variant.grams(x, x, max(DEPTHS)), variant.grams(new, x, max(DEPTHS)), strict=True)
     out = []
-    for own, other in pairs:
+    for own, other in both:
         if variant.solver == "svc":
             scale = float(own.diagonal().mean() - own.mean())
             gram, scored = (own / scale).numpy(), (other / scale).numpy()
             fits = [SVC(C=c, kernel="precomputed", max_iter=200_000).fit(gram, fold.y) for c in COSTS]
             out.append([fold.accuracy(fit.predict(scored)) for fit in fits])
+            continue
+        if variant.solver == "pairs":
+            out.append([fold.accuracy(p) for p in pairs.predicted(own, other, fold.y, LAMBDAS)])
             continue
         y = classes(fold)
         if variant.solver == "balanced":

@@ -29,8 +29,8 @@ class Variant:
         leaves out the first and the last; depth 1, which has no other, is as "last".
     average : bool
         The mean of the kernels of all depths up to this one, each divided by its value at equal rows.
-    solver : {"ridge", "balanced", "svc"}
-        "balanced" divides the targets of a class by the root of its share.
+    solver : {"ridge", "balanced", "pairs", "svc"}
+        "balanced" divides the targets of a class by the root of its share. "pairs" is one against one.
     """
 
     scaling: str = "standardize"

@@ -15,6 +15,7 @@ import torch
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.svm import SVC
 
+from benchmarks.small_tables import pairs
 from benchmarks.small_tables.splits import Fold
 from ntkrun.maths.estimators.base import FLOOR
 from ntkrun.maths.kernel.rows import median_distance
@@ -85,12 +86,16 @@ def classes(fold: Fold) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class KernelRidge:
-    """Kernel ridge regression on one-hot targets; `gram(fold, a)` is the kernel of the first entry a."""
+    """Kernel ridge regression on one-hot targets; `gram(fold, a)` is the kernel of the first entry a.
+
+    With `one_vs_one`, between every two classes.
+    """
 
     name: str
     gram: Callable[[Fold, Any], Rows]
     firsts: tuple[Any, ...] = DEPTHS
     lambdas: tuple[float, ...] = LAMBDAS
+    one_vs_one: bool = False
 
     @property
     def settings(self) -> list[Setting]:
@@ -102,6 +107,8 @@ class KernelRidge:
 
         def many(first: Any, lambdas: list[float]) -> list[np.ndarray]:
             own, other = (torch.from_numpy(k) for k in self.gram(fold, first))
+            if self.one_vs_one:
+                return pairs.predicted(own, other, fold.y, lambdas)
             fits = dual_path(own, classes(fold), lambdas)
             return [fit.predict(other).argmax(1).numpy() for fit in fits]
 
@@ -240,6 +247,7 @@ class Boosting:
 CONTENDERS: tuple[Contender, ...] = (
     KernelRidge("exact_ntk", ntk),
     KernelRidge("exact_ntk_bias", biased, BIASED),
+    KernelRidge("exact_ntk_pairs", biased, MIXED, one_vs_one=True),
     VectorMachine("exact_ntk_svc", biased, MIXED),
     FeatureRidge("ntk_nystrom", lambda rows, depth: NTKNystrom(COLUMNS, depth=depth)),
     FeatureRidge("ntk_random_features", lambda rows, depth: NTKRandomFeatures(COLUMNS, depth=depth)),
