@@ -174,6 +174,20 @@ def test_page_takes_finished_sets_alone(tmp_path, capsys):
     assert not (tmp_path / "none").exists()
 
 
+def test_the_tangent_method_is_chosen_by_inner_accuracy():
+    results = rows_of(
+        ("a", "exact_ntk", 0, 0.9, 0.5),
+        ("a", "exact_ntk_svc", 0, 0.8, 0.7),
+        ("a", "forest", 0, 1.0, 0.1),
+        ("b", "exact_ntk", 0, 0.6, 0.6),
+        ("b", "exact_ntk_svc", 0, 0.8, 0.4),
+        ("c", "exact_ntk", 0, 1.0, 0.0),
+    )
+    name, own, chosen = page.tangent(results, ["a", "b"])
+    assert (name, own, chosen) == ("exact_ntk_svc", pytest.approx(0.55), pytest.approx(0.45))
+    assert page.tangent(results[2:3], ["a"]) is None
+
+
 def test_a_run_goes_on_where_it_stopped(table, tmp_path, monkeypatch, capsys):
     record, where = tmp_path / "record.jsonl", tmp_path / "xor.dat"
     monkeypatch.setattr(keel, "folder", lambda: where.parent)
