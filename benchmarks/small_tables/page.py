@@ -137,7 +137,7 @@ def text(scores: Scores, results: list[Result], command: str, explored: str = ""
         forest = [i for i, method in enumerate(scores.methods) if method == "forest"]
         beside = f"; forest: {100 * scores.test[:, forest[0]].mean():.2f} %" if forest else ""
         lines += [
-            f"Best mean inner accuracy of the tangent methods: {name}, which has {100 * own:.2f} % on test rows.",
+            f"Best inner accuracy of the tangent methods: {name}, which has {100 * own:.2f} % on test rows.",
             f"The best one of each split, by its inner accuracy: {100 * chosen:.2f} %{beside}.",
             "",
         ]
