@@ -99,6 +99,7 @@ def main(words: list[str]) -> int:
                 spent = result["choose_s"] + result["fit_s"]
                 print(f"{shown} valid {result['valid']:.4f}  {spent:.1f} s  {result['setting']}", flush=True)
         results = [r for r in read(record) if r["cap"] == cap and r["method"] in methods]
+        results.sort(key=lambda result: methods.index(result["method"]))
         if not results:
             raise DataError(f"{record} holds no results with cap={cap}.")
         explored = explore.show(path) if (path := as_path(options["explored"])).is_file() else ""

@@ -176,7 +176,7 @@ def picture(scores: Scores) -> bytes:
         depth = -top - 0.6 * (place if left else k - 1 - place)
         end = 0.6 if left else k + 0.4
         axes.plot([average[i], average[i], end], [0, depth, depth], color="0.4", linewidth=0.8)
-        words, align = f"{scores.methods[i]}  {average[i]:.2f}", "right" if left else "left"
+        words, align = f" {scores.methods[i]}  {average[i]:.2f} ", "right" if left else "left"
         axes.annotate(words, (end, depth), fontsize=9, ha=align, va="center")
     for number, (low, high) in enumerate(bars):
         y = -0.3 * (number + 1)
