@@ -38,6 +38,14 @@ def real(owner: str, name: str, value: object, low: float, high: float = math.in
     return [must_be(name, owner, f"a finite number {reach}", value)]
 
 
+def at_least(owner: str, name: str, value: object, low: float, high: float) -> list[str]:
+    """Check that `value` is a number with low <= value <= high."""
+    ok = isinstance(value, Real) and not isinstance(value, bool)
+    if ok and low <= value <= high:  # type: ignore[operator]
+        return []
+    return [must_be(name, owner, f"a number in [{low:g}, {high:g}]", value)]
+
+
 def boolean(owner: str, name: str, value: object) -> list[str]:
     """Check that `value` is true or false."""
     return [] if isinstance(value, bool) else [must_be(name, owner, "true or false", value)]

@@ -43,6 +43,18 @@ def unit(x: Tensor) -> Tensor:
     return torch.where(norm > 0, x / norm, torch.zeros_like(x))
 
 
+def with_bias(x: Tensor, bias: float) -> Tensor:
+    """Return rows x (n, d) with one more entry, bias sqrt(d), (n, d + 1); x itself for a bias of 0.
+
+    The NTK of these rows is that of a network whose first layer has biases: its S_0 is x.y / d + bias^2, up
+    to the factor d (Jacot et al. 2018, beta). Without them the kernel is homogeneous: its functions f satisfy
+    f(c x) = c f(x) for c > 0.
+    """
+    if not bias:
+        return x
+    return torch.cat([x, x.new_full((len(x), 1), bias * x.shape[1] ** 0.5)], 1)
+
+
 def rbf(x: Tensor, y: Tensor, bandwidth: float) -> Tensor:
     """Return exp(-|x - y|^2 / (2 bandwidth^2)), (n, m)."""
     return torch.exp(torch.cdist(x, y).square() / (-2 * bandwidth**2))

@@ -9,13 +9,41 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ntkrun import checks
+from ntkrun.maths.kernel.rows import with_bias
 from ntkrun.maths.method.base import DTYPES, Method
+
+HIGHEST_BIAS = 1e6
 
 
 class RowMethod(Method):
-    """A method for rows (n, d); images are taken as rows of pixels."""
+    """A method for rows (n, d); images are taken as rows of pixels.
+
+    A subclass with the argument `bias` computes with `lifted` rows.
+    """
 
     sparse = True
+
+    def problems(self) -> list[str]:
+        """Return one sentence per wrong parameter."""
+        out, bias = super().problems(), getattr(self, "bias", 0.0)
+        return out + checks.at_least(type(self).__name__, "bias", bias, 0, HIGHEST_BIAS)
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the constructor's arguments except the device, and except a bias of 0.
+
+        Features and models without a bias are older than the argument.
+        """
+        return {k: v for k, v in super().parameters().items() if (k, v) != ("bias", 0)}
+
+    def lifted(self, x: Tensor) -> Tensor:
+        """Return rows x (n, width) with the bias, (n, lifted_width)."""
+        return with_bias(x, getattr(self, "bias", 0.0))
+
+    @property
+    def lifted_width(self) -> int:
+        """Entries of a row with the bias, after fit."""
+        return self.width + bool(getattr(self, "bias", 0.0))
 
     @property
     def width(self) -> int:
