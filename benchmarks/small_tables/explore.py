@@ -106,17 +106,19 @@ def nested(folds: np.ndarray) -> float:
 
 
 def show(record: Path) -> str:
-    """Return the table of variants, best first; see page.EXPLORED for its columns."""
+    """Return the table of the variants that are finished, best first; see page.EXPLORED for its columns."""
     found: dict[str, dict[Any, np.ndarray]] = defaultdict(dict)
     for result in read(record):
         found[result["variant"]][result["set"], result["split"]] = np.array(result["folds"])
-    common = sorted(set.intersection(*(set(cells) for cells in found.values())))
+    most = max(len(cells) for cells in found.values())
+    finished = {label: cells for label, cells in found.items() if len(cells) == most}
+    common = sorted(set.intersection(*(set(cells) for cells in finished.values())))
     lines = [
         "| variant | chosen per set, % | best for all sets, % | depth, lambda or cost |",
         "|---|---|---|---|",
     ]
     rows = []
-    for label, cells in found.items():
+    for label, cells in finished.items():
         each = np.stack([cells[part].mean(0) for part in common])
         mean, per_set = each.mean(0), 100 * float(np.mean([nested(cells[part]) for part in common]))
         depth, place = np.unravel_index(mean.argmax(), mean.shape)
