@@ -137,6 +137,7 @@ def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
             "method.parts.small_patches.mirror=false",
         ],
         "cifar10_patches": ["method.cells=1"],
+        "cifar10_tangent": ["method.cells=1", "method.dim=16", "solver.lambda_max=1"],
         "cifar10_random_patches": ["filter_size=3", "dataset.augment=none", "solver.lambda_max=1"],
     }.get(name, [])
     words += ["study_size.rows=12", "study_size.trials=2", "study_size.feature_dim=2048"]

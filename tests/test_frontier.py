@@ -32,7 +32,7 @@ def test_rungs_are_sorted_by_minutes_and_seeds_share_one(tmp_path, capsys):
     text = (tmp_path / "page" / "frontier.md").read_text()
     first, second = (line for line in text.splitlines() if "70.00 %" in line)
     assert first.startswith("| cntk_sketch, depth 3 | 32 | 71.00 % ± 1.41 | 2 | 70.00 % | 0.1 |")
-    assert second.startswith("| union | 64 | 80.00 % | 1 | 70.00 % | 2.0 | 0.1 | 1.0e-07 |")
+    assert second.startswith("| union | 64 | 80.00 % | 1 | 70.00 % | 2.0 | 0.1 | 1.0e-07 | - |")
     assert "rff" not in text
     assert (tmp_path / "page" / "frontier.png").stat().st_size > 10_000
     assert "exact Myrtle-10" in capsys.readouterr().out

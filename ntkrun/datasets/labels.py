@@ -58,6 +58,8 @@ def flat(y: np.ndarray, parameter: str, owner: str) -> np.ndarray:
     ones = y.ndim == 2 and y.dtype.kind in "buif" and np.isin(y, (0, 1)).all()
     if ones and (y.astype(np.int64).sum(1) == 1).all():
         return y.argmax(1)
+    if y.dtype.kind not in "biufUS":
+        raise DataError(must_be(parameter, owner, "of numbers or words", y.dtype))
     if y.ndim != 1:
         remedy = "One-hot rows hold one 1 each." if y.ndim == 2 else ""
         raise DataError(must_be(parameter, owner, "one label per row, or one-hot rows", y.shape, remedy))

@@ -183,6 +183,9 @@ def make_split(
             rows = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
             table.fit(frame.iloc[np.sort(rows)])
             x, x_test = table(frame), table(frame_test)
+            if not x.shape[1]:
+                got = "; ".join(table.described()) or "no columns"
+                raise DataError(must_be("columns", name, "a column that varies, beside the target", got))
             prepared_inputs = Inputs.of_table(table, frame.iloc[[rows.min()]], targets)
         train, test = (x, y), (x_test, y_test)
     (x, y), (x_test, y_test) = checked(name, "train", *train), checked(name, "test", *test)

@@ -8,6 +8,7 @@ import numpy as np
 
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.split import Part, Split
+from ntkrun.errors import few
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,8 @@ def run(source: DataSource) -> Split:
         came, taken = (" x ".join(map(str, s)) for s in (split.inputs.shape, split.train.x.shape[1:]))
         kind = "grey images" if len(split.inputs.shape) == 2 else "images with channels first"
         log.info("data       rows of %s are %s, taken as %s", came, kind, taken)
+    if rare := [split.class_names[i] for i in single(split)]:
+        log.warning("data       classes with a single training row, maybe an error in it: %s", few(rare))
     if other_scale(split):
         log.warning(
             "data       the test part has another scale than the training rows: %s beside %s",
@@ -49,6 +52,14 @@ def run(source: DataSource) -> Split:
             len(split.test.y),
         )
     return split
+
+
+def single(split: Split) -> list[int]:
+    """Return the classes that a single row of train and valid has."""
+    if split.classes is None:
+        return []
+    y = np.concatenate([split.train.y, split.valid.y])
+    return np.flatnonzero(np.bincount(y.astype(np.int64), minlength=split.classes) == 1).tolist()
 
 
 def overlap(split: Split) -> int:
