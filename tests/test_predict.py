@@ -46,9 +46,15 @@ def trained(*words):
     return folder, json.loads((folder / "result.json").read_text())
 
 
-def test_a_table_with_words_and_missing_values(place, capsys, monkeypatch):
-    kept, run = [], score.run
-    monkeypatch.setattr(score, "run", lambda *a: kept.append(run(*a)) or kept[-1])
+@pytest.fixture
+def kept(monkeypatch):
+    """The scores of the runs, with their predictions for the test rows."""
+    out, run = [], score.run
+    monkeypatch.setattr(score, "run", lambda *a: out.append(run(*a)) or out[-1])
+    return out
+
+
+def test_a_table_with_words_and_missing_values(place, capsys, kept):
     people(300, 0).to_csv("train.csv", index=False)
     new = people(80, 1)
     new.to_csv("new.csv", index=False)
@@ -140,17 +146,18 @@ def test_several_targets(place, capsys):
     assert "target of Csv must be one of at least two columns: a, b, c, d. Got 'e'" in capsys.readouterr().err
 
 
-def test_arrays(place, tiny_npz, capsys):
+def test_arrays(place, tiny_npz, capsys, kept):
     folder, result = trained("dataset=npz", f"dataset.path={tiny_npz}", "method=ntk_sketch")
     assert cli.main(["predict", folder.name[-4:], str(tiny_npz), "--output", "p.csv"]) == 0
     assert f"accuracy    {result['test/accuracy']:.4f}" in capsys.readouterr().out
     x = np.load(tiny_npz)["x_test"]
+    assert (pd.read_csv("p.csv")["prediction"] == kept[0].prediction.argmax(1).numpy()).all()
     np.save("x.npy", x)
     assert cli.main(["predict", result["mlflow/run_id"], "x.npy"]) == 0
     assert (pd.read_csv("x-predictions.csv")["prediction"] == pd.read_csv("p.csv")["prediction"]).all()
 
 
-def test_images_in_files(place, capsys):
+def test_images_in_files(place, capsys, kept):
     from PIL import Image
 
     rng = np.random.default_rng(0)
@@ -165,7 +172,10 @@ def test_images_in_files(place, capsys):
     assert f"accuracy    {result['test/accuracy']:.4f}" in capsys.readouterr().out
     written = pd.read_csv("test-predictions.csv")
     assert written["file"][0] == "cat/0.png"
-    assert set(written["prediction"]) == {"cat", "dog"}
+    by_name = written.set_index(written["file"].str.extract(r"(\d+)")[0].astype(int)).sort_index()
+    words = np.array(["cat", "dog"])[kept[0].prediction.argmax(1).numpy()]  # rows are in the order of names
+    assert (by_name["prediction"] == words).all()
+    assert set(words) == {"cat", "dog"}
     one = written.set_index("file").loc["dog/1.png"]
     (place / "new").mkdir()
     Image.open("pictures/test/dog/1.png").resize((16, 16), 0).save("new/large.bmp")
