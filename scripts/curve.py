@@ -75,7 +75,14 @@ def measured(run: Run, sizes: list[int]) -> list[tuple[int, float, float, float,
         seconds = time.perf_counter() - start
         value = score.run(fit, some.test).value
         out.append((columns, value, fit.valid_scores[fit.best], fit.relative[fit.best], seconds))
-    return out
+    return [*out, own(run)]
+
+
+def own(run: Run) -> tuple[int, float, float, float, float]:
+    """Return the same numbers of the run itself, with all its columns."""
+    keys = ("feature_dim", "test/accuracy", "valid/accuracy", "relative_lambda", "time/solve_s")
+    columns, *numbers = (run.result[key] for key in keys)
+    return (columns, *numbers)
 
 
 def page(run: Run, found: list[tuple[int, float, float, float, float]], command: str, name: str) -> str:
@@ -91,7 +98,8 @@ def page(run: Run, found: list[tuple[int, float, float, float, float]], command:
         f"{run.result['n_train']:,} training and {run.result['n_test']:,} test rows; layers {layers};",
         f"cells {method['cells']}, dim {method['dim']}, trained {method['trained']},",
         f"preprocess {run.config['dataset']['preprocess']}.",
-        "The columns of one run are in the order of their variance, and each size takes the first of them.",
+        "The columns of one run are in the order of their variance, and each size takes the first of them; the",
+        "last line is the run itself.",
         "Lambda is chosen for each size on held-out rows.",
         "",
         "| columns | test accuracy | valid accuracy | relative lambda | solve, s |",
