@@ -81,8 +81,8 @@ class NTKRidgeRegressor(RegressorMixin, NTKRidge):
         """Return predictions (n,) or (n, k), float64; with `return_std` also their standard deviations.
 
         These are of the Gaussian process whose mean is the prediction (docs/math.md, section 10), without the
-        noise: a new target has the variance std^2 + noise_variance_. The first such call after a fit factors
-        a matrix of the smaller of rows and columns, and keeps the factor.
+        noise: a new target has the variance std^2 + ``noise_variance_``. The first such call after a fit
+        factors a matrix of the smaller of rows and columns, and keeps the factor.
         """
         if not return_std:
             return self._raw(X).numpy().reshape(-1, *self._shape)
