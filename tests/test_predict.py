@@ -80,8 +80,8 @@ def test_a_table_with_words_and_missing_values(place, capsys, kept):
     assert np.abs(written["probability_old one"] - shares[:, 0]).max() < 1e-12
     assert np.abs(written.filter(like="probability_").sum(axis=1) - 1).max() < 1e-12
 
-    # no labels, columns in another order, one more column, an unknown town: by name, as in training
-    other = new.drop(columns="kind")[["seen", "age", "town", "id"]].assign(more=1)
+    # no labels, columns in another order, one more, none of names, an unknown town: by name, as in training
+    other = new[["seen", "age", "town"]].assign(more=1)
     other.loc[0, "town"] = "Paris"
     other.to_parquet("other.parquet")
     assert cli.main(["predict", str(folder), "other.parquet", "--output", "o.parquet"]) == 0

@@ -153,14 +153,15 @@ class Csv(DataSource):
     def new(self, path: Path, inputs: Inputs) -> New:
         """Return the rows of a new table: columns by their names, or by their place if they have none."""
         names = inputs.columns or [str(i) for i in range(inputs.shape[0])]
-        named = not all(name.isdigit() for name in names)
+        every = list(inputs.table.kinds) if inputs.table else names
+        named = not all(name.isdigit() for name in every)
         table = read(path, replace(self.form, header=named if self.header is None else self.header))
         frame, y = table.frame, None
         if table.notes:
             log.info("data       %s: %s", path.name, ", ".join(table.notes))
         targets = inputs.targets or []
-        if not named and len(frame.columns) == len(names):
-            frame.columns = names
+        if not named and len(frame.columns) == len(every):
+            frame.columns = every
         elif not inputs.columns:  # the target stood among columns that have no names
             names = [str(i) for i in range(len(names) + len(targets)) if str(i) not in targets]
         if targets and all(name in frame.columns and name not in names for name in targets):

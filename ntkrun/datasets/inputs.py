@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,6 +49,7 @@ class Inputs:
     @classmethod
     def of_table(cls, table: Prepare, first: Any, targets: list[str] | None) -> Inputs:
         """Return the form of a table whose first training row is the DataFrame `first`."""
+        first = first[table.used]
         values = [None if pd_missing(v) else getattr(v, "item", lambda v=v: v)() for v in first.iloc[0]]
         example = [v if isinstance(v, int | float | str | bool | None) else str(v) for v in values]
         names = list(first.columns)
@@ -123,7 +124,7 @@ class Inputs:
         import pandas as pd
 
         if isinstance(x, Mapping) or _of_dicts(x) or hasattr(x, "columns"):
-            return _frame(x, self.columns)
+            return _frame(x, self.columns, self.table.kinds.keys() if self.table else ())
         rows = np.asarray(x, object)
         if rows.ndim != 2 or rows.shape[1] != self.shape[0]:
             raise DataError(must_be("x", "Model", f"rows of {few(self.columns or [])}", rows.shape))
@@ -158,8 +159,11 @@ def pd_missing(value: Any) -> bool:
     return bool(pd.isna(value))
 
 
-def _frame(x: Any, columns: list[str] | None) -> Any:
-    """Return a DataFrame, a dict of columns, a dict, or a list of dicts as a DataFrame with these columns."""
+def _frame(x: Any, columns: list[str] | None, idle: Collection[str] = ()) -> Any:
+    """Return a DataFrame, a dict of columns, a dict, or a list of dicts as a DataFrame with these columns.
+
+    The columns `idle` may be there too.
+    """
     import pandas as pd
 
     if columns is None:
@@ -174,7 +178,7 @@ def _frame(x: Any, columns: list[str] | None) -> Any:
     rows = [{str(name) for name in row} for row in x] if isinstance(x, list) else [set(have)]
     faults = {
         "lacks": [name for name in columns if not all(name in row for row in rows)],
-        "has the unknown": [name for name in have if name not in columns],
+        "has the unknown": [name for name in have if name not in columns and name not in idle],
         "has more than one": [name for name, count in Counter(have).items() if count > 1],
     }
     found = "; ".join(f"{fault} {few(names)}" for fault, names in faults.items() if names)

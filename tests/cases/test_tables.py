@@ -20,7 +20,7 @@ def encoded(codec):
 
     def before(stage):
         rows = (f"{('Köln', 'Málaga')[i % 2]},{row}" for i, row in enumerate(ROWS))
-        (stage.here / "t.csv").write_bytes("\n".join(("town,a,b,c,y", *rows)).encode(codec))
+        (stage.here / "t.csv").write_bytes("\n".join(("Städte,a,b,c,größe", *rows)).encode(codec))
 
     return before
 
@@ -193,7 +193,7 @@ CASES = [
                 "t.csv",
                 encoded("utf-16"),
                 0,
-                ("encoding utf-16", "1 category, 2 levels"),
+                ("encoding utf-16", "1 category, 2 levels", "target größe"),
                 None,
             ),
             (
@@ -202,7 +202,7 @@ CASES = [
                 "t.csv",
                 encoded("cp1252"),
                 0,
-                ("encoding cp1252", "1 category, 2 levels"),
+                ("encoding cp1252", "1 category, 2 levels", "target größe"),
                 None,
             ),
             (

@@ -54,7 +54,7 @@ def head(path: Path) -> bytes:
 
 
 def encoding_of(start: bytes, wanted: str | None) -> str:
-    """Return the encoding of a table that begins with `start`: that of its mark, else UTF-8."""
+    """Return the encoding of a table that begins with `start`: that of its mark, UTF-8, or cp1252."""
     if wanted:
         return wanted
     for mark, name in MARKS.items():
@@ -64,6 +64,10 @@ def encoding_of(start: bytes, wanted: str | None) -> str:
         return "utf-16-le"
     if start[0:200:2].count(0) > len(start[0:200:2]) // 2:
         return "utf-16-be"
+    try:  # the last letter may be cut
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return "cp1252"
     return "utf-8"
 
 

@@ -88,6 +88,11 @@ class Prepare:
         out += [self._one_hot(self._words(frame, name), levels) for name, levels in self.levels.items()]
         return np.concatenate(out, 1) if out else np.empty((len(frame), 0))
 
+    @property
+    def used(self) -> list[str]:
+        """Return the columns that are not left out."""
+        return [name for name in self.kinds if name in self.medians or name in self.levels]
+
     def numbers(self, frame: Any) -> np.ndarray | None:
         """Return the columns (n, d), float64, if all hold numbers and none is missing; else None."""
         if any(kind.kind != NUMBER for kind in self.kinds.values()):
