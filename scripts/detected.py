@@ -18,7 +18,7 @@ from ntkrun.store.runs import Run, read_json
 
 MARK = "data       "
 STARTS = ("dates", "missing", "left out")
-HEAD = ["table", "rows", "features", "task", "labels", "columns", "method", "score"]
+HEAD = ["table", "rows", "features", "task", "labels", "columns", "method"]
 
 
 def row(run: Run) -> list[str]:
@@ -59,8 +59,8 @@ def page(runs: list[Run], command: str) -> str:
         "each file is read.",
         "[small_tables](small_tables.md) compares methods.",
         "",
-        "| " + " | ".join([*HEAD[:-1], score]) + " |",
-        "|" + "---|" * len(HEAD),
+        "| " + " | ".join([*HEAD, score]) + " |",
+        "|" + "---|" * (len(HEAD) + 1),
         *("| " + " | ".join(cells) + " |" for cells in rows),
     ]
     return "\n".join(text) + "\n"

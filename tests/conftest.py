@@ -87,3 +87,20 @@ def ntkrun(tmp_path, capsys):
 
     run.out = tmp_path / "out"
     return run
+
+
+@pytest.fixture
+def listening():
+    """Let caplog hear the package."""
+    from tests.images import heard
+
+    with heard():
+        yield
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """The folder of 24 images in three classes, and their array."""
+    from tests.images import three_classes
+
+    return three_classes(tmp_path)

@@ -9,18 +9,9 @@ import pytest
 
 from ntkrun.datasets.images import cache
 from ntkrun.errors import DataError, MachineError
-from tests.images import BOMB, colour, heard, load, png, save, three_classes
+from tests.images import BOMB, colour, load, png, save
 
-
-@pytest.fixture(autouse=True)
-def listening():
-    with heard():
-        yield
-
-
-@pytest.fixture
-def photos(tmp_path):
-    return three_classes(tmp_path)
+pytestmark = pytest.mark.usefixtures("listening")
 
 
 def test_mode_is_grey_if_all_files_are(tmp_path):

@@ -13,18 +13,9 @@ from ntkrun.datasets.images.listing import natural
 from ntkrun.errors import DataError
 from ntkrun.model import Model
 from ntkrun.stages import data as stage
-from tests.images import RNG, colour, heard, load, save, three_classes
+from tests.images import RNG, colour, load, save
 
-
-@pytest.fixture(autouse=True)
-def listening():
-    with heard():
-        yield
-
-
-@pytest.fixture
-def photos(tmp_path):
-    return three_classes(tmp_path)
+pytestmark = pytest.mark.usefixtures("listening")
 
 
 def rows_of(split, *parts):

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from ntkrun import checks
+from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.images.listing import SUFFIXES
 from ntkrun.datasets.images.new import new_images
 from ntkrun.datasets.inputs import Inputs
@@ -16,6 +17,7 @@ from ntkrun.datasets.labels import flat, labels_of
 from ntkrun.datasets.new import New, new_rows
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.split import Split, make_split
+from ntkrun.errors import DataError, must_be
 from ntkrun.maths.layout import LAYOUTS
 from ntkrun.store.paths import as_path
 
@@ -88,6 +90,33 @@ class DataSource:
         import pooch
 
         return as_path(self.data_dir or os.environ.get("NTKRUN_DATA_DIR") or pooch.os_cache("ntkrun"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveSource(DataSource):
+    """Published data set from an archive or unpacked folder, else from a download.
+
+    Search order: `path`; $NTKRUN_DATA_DIR (or data_dir); the mirrors.
+
+    Parameters
+    ----------
+    path : str or None
+        Archive (.tar.gz), or the unpacked folder. Its checksum is not checked; that of an archive in data_dir
+        or from a mirror is.
+    mirrors : list of {url, hash}
+        Downloads, tried in turn; hash is "md5:..." or "sha256:...".
+    """
+
+    path: str | None = None
+    mirrors: tuple[dict[str, str], ...] = ()
+
+    def found(self, title: str) -> Path:
+        """Return the archive or folder of the data set `title`; DataError if `path` is not there."""
+        if not self.path:
+            return obtain(title, self.mirrors, self.cache())
+        if not (path := as_path(self.path)).exists():
+            raise DataError(must_be("path", type(self).__name__, "an existing archive or folder", str(path)))
+        return path
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ntkrun.datasets.archive import read_members, read_pickled_arrays
-from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.fetch import obtain
+from ntkrun.datasets.base import ArchiveSource
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.errors import DataError, must_be
-from ntkrun.store.paths import as_path
+from ntkrun.errors import DataError
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 RECORD, ROWS = 3073, 10_000
@@ -20,40 +18,21 @@ BATCHES = [f"data_batch_{i}" for i in range(1, 6)] + ["test_batch"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cifar10(DataSource):
-    """CIFAR-10 from an archive or unpacked folder, else from a download.
+class Cifar10(ArchiveSource):
+    """CIFAR-10 from its binary or python archive or the unpacked folder, else from a download.
 
-    Search order: `path`; $NTKRUN_DATA_DIR (or data_dir); the mirrors.
-
-    Parameters
-    ----------
-    path : str or None
-        Binary or python archive (.tar.gz), or the unpacked folder. Its checksum is not checked; that of an
-        archive in data_dir or from a mirror is.
-    mirrors : list of {url, hash}
-        Downloads, tried in turn; hash is "md5:..." or "sha256:...".
+    Parameters are those of ArchiveSource.
     """
 
     name = "cifar10"
     holds = "images"
 
-    path: str | None = None
-    mirrors: tuple[dict[str, str], ...] = ()
-
     def load(self) -> Split:
         """Return the split; see DataSource."""
-        source = self._find()
+        source = self.found("CIFAR-10")
         batches = _read_folder(source) if source.is_dir() else _read_archive(source)
         x, y = (np.concatenate([b[i] for b in batches[:-1]]) for i in (0, 1))
         return make_split("cifar10", (x, y), batches[-1], classes=10, class_names=CLASSES, **self.subset())
-
-    def _find(self) -> Path:
-        if self.path:
-            path = as_path(self.path)
-            if not path.exists():
-                raise DataError(must_be("path", "Cifar10", "an existing archive or folder", str(path)))
-            return path
-        return obtain("CIFAR-10", self.mirrors, self.cache())
 
 
 def _read_archive(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:

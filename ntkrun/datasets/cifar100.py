@@ -9,12 +9,10 @@ import numpy as np
 
 from ntkrun import checks
 from ntkrun.datasets.archive import read_members, read_pickled_arrays
-from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.base import ArchiveSource
 from ntkrun.datasets.cifar10 import images_of
-from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.errors import DataError, must_be
-from ntkrun.store.paths import as_path
+from ntkrun.errors import DataError
 
 BINARY, PYTHON = "cifar-100-binary", "cifar-100-python"
 RECORD = 3074  # bytes: the group, the class, 3072 values
@@ -27,28 +25,21 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cifar100(DataSource):
+class Cifar100(ArchiveSource):
     """CIFAR-100 from its binary or python archive or the unpacked folder, else from a download.
-
-    Search order: `path`; data_dir; the mirrors.
 
     Parameters
     ----------
-    path : str or None
-        Archive (.tar.gz) or folder. Its checksum is not checked; that of an archive in data_dir or from a
-        mirror is.
+    path, mirrors
+        As for ArchiveSource.
     labels : {"fine", "coarse"}
         100 classes, or their 20 groups; named by the archive's own lists.
-    mirrors : list of {url, hash}
-        Downloads, tried in turn; hash is "md5:..." or "sha256:...".
     """
 
     name = "cifar100"
     holds = "images"
 
-    path: str | None = None
     labels: str = "fine"
-    mirrors: tuple[dict[str, str], ...] = ()
 
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
@@ -56,9 +47,7 @@ class Cifar100(DataSource):
 
     def load(self) -> Split:
         """Return the split; DataError for a damaged file."""
-        source = as_path(self.path) if self.path else obtain("CIFAR-100", self.mirrors, self.cache())
-        if not source.exists():
-            raise DataError(must_be("path", "Cifar100", "an existing archive or folder", str(source)))
+        source = self.found("CIFAR-100")
         files = _files(source, self.labels)
         read = _binary if "train.bin" in files else _pickled
         train, test, names = read(files, self.labels, str(source))

@@ -49,10 +49,10 @@ class Inputs:
     @classmethod
     def of_table(cls, table: Prepare, first: Any, targets: list[str] | None) -> Inputs:
         """Return the form of a table whose first training row is the DataFrame `first`."""
-        first = first[table.used]
-        values = [None if pd_missing(v) else getattr(v, "item", lambda v=v: v)() for v in first.iloc[0]]
+        names, row = table.used, first[table.used].iloc[0]
+        values = [None if absent else value for value, absent in zip(row, row.isna(), strict=True)]
+        values = [value.item() if isinstance(value, np.generic) else value for value in values]
         example = [v if isinstance(v, int | float | str | bool | None) else str(v) for v in values]
-        names = list(first.columns)
         return cls((len(names),), np.dtype(np.float64), None, names, table, example, targets)
 
     def record(self) -> dict[str, Any]:
@@ -150,13 +150,6 @@ class Inputs:
 
 def _of_dicts(x: Any) -> bool:
     return isinstance(x, list) and bool(x) and all(isinstance(row, Mapping) for row in x)
-
-
-def pd_missing(value: Any) -> bool:
-    """Return whether a field of a table is missing."""
-    import pandas as pd
-
-    return bool(pd.isna(value))
 
 
 def _frame(x: Any, columns: list[str] | None, idle: Collection[str] = ()) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkrun.datasets.fetch import DAMAGED
+from ntkrun.datasets.array_files import UNREADABLE, read_npz
 from ntkrun.errors import DataError, must_be
 
 # names of inputs and labels in an .npz, the first that is there
@@ -43,17 +43,12 @@ def new_rows(path: Path) -> New:
     if path.suffix not in (".npy", ".npz") or not path.is_file():
         raise DataError(must_be("data", "predict", f"an existing {kind}", str(path)))
     try:
-        file = np.load(path, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            return New(file)
-        with file:
-            return _of(file)
-    except DAMAGED as error:
+        if path.suffix == ".npy":
+            return New(np.load(path, allow_pickle=False))
+        arrays, names = read_npz(path, (*X, *Y))
+    except UNREADABLE as error:
         raise DataError(f"{path} is not a readable {kind}: {error}".splitlines()[0]) from error
-
-
-def _of(file: Any) -> New:
-    x, y = (next((name for name in names if name in file.files), None) for names in (X, Y))
+    x, y = (next((arrays[name] for name in known if name in arrays), None) for known in (X, Y))
     if x is None:
-        raise DataError(must_be("data", "predict", "an .npz with x", file.files))
-    return New(file[x], None if y is None else file[y])
+        raise DataError(must_be("data", "predict", "an .npz with x", names))
+    return New(x, y)

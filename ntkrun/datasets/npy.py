@@ -7,8 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ntkrun.datasets.array_files import UNREADABLE
 from ntkrun.datasets.base import ArraySource
-from ntkrun.datasets.npz import KEYS, UNREADABLE
+from ntkrun.datasets.npz import KEYS
 from ntkrun.datasets.split import Split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path

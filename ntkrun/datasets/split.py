@@ -180,7 +180,7 @@ def make_split(
         (frame, y), (frame_test, y_test) = train, test
         x, x_test = table.numbers(frame), table.numbers(frame_test)
         if x is None or x_test is None:
-            rows = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
+            rows = _subset(name, "n_train", n_train, y, classes, split_seed)
             table.fit(frame.iloc[np.sort(rows)])
             x, x_test = table(frame), table(frame_test)
             if not x.shape[1]:
@@ -198,10 +198,8 @@ def make_split(
         raise DataError(must_be("x_test", name, "whole numbers or floats like x_train", both, "Convert one."))
     if classes is not None:
         y, y_test = labels_of(name, "train", y, classes), labels_of(name, "test", y_test, classes)
-    order = stratified_order(y, classes, split_seed)[: _count(name, "n_train", n_train, len(y))]
-    order_test = np.sort(
-        stratified_order(y_test, classes, split_seed)[: _count(name, "n_test", n_test, len(y_test))]
-    )
+    order = _subset(name, "n_train", n_train, y, classes, split_seed)
+    order_test = np.sort(_subset(name, "n_test", n_test, y_test, classes, split_seed))
     held = max(1, round(valid_fraction * len(order)))
     if len(order) - held < 2:
         raise DataError(must_be("n_train", name, "large enough to hold out a part", len(order)))
@@ -227,11 +225,11 @@ def make_split(
     return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs, labels)
 
 
-def _count(name: str, key: str, wanted: int | None, have: int) -> int:
-    if wanted is None:
-        return have
-    if wanted > have:
-        raise DataError(
-            must_be(key, name, f"at most {have}", wanted, f"Leave dataset.{key} out for all rows.")
-        )
-    return wanted
+def _subset(
+    name: str, key: str, wanted: int | None, y: np.ndarray, classes: int | None, seed: int
+) -> np.ndarray:
+    """Return the first `wanted` rows of a stratified order, all for None; DataError if there are fewer."""
+    if wanted is not None and wanted > len(y):
+        remedy = f"Leave dataset.{key} out for all rows."
+        raise DataError(must_be(key, name, f"at most {len(y)}", wanted, remedy))
+    return stratified_order(y, classes, seed)[:wanted]

@@ -8,11 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from ntkrun.datasets.archive import BESIDES, read_members
-from ntkrun.datasets.base import DataSource
-from ntkrun.datasets.fetch import obtain
+from ntkrun.datasets.base import ArchiveSource
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.errors import DataError, must_be
-from ntkrun.store.paths import as_path
+from ntkrun.errors import DataError
 
 CLASSES = ["airplane", "bird", "car", "cat", "deer", "dog", "horse", "monkey", "ship", "truck"]
 FOLDER = "stl10_binary"
@@ -21,31 +19,18 @@ UNLABELED = 100_000 * RECORD  # bytes of images without labels, which are not re
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stl10(DataSource):
+class Stl10(ArchiveSource):
     """STL-10 from its binary archive or the unpacked folder, else from a download of 2.6 GB.
 
-    Search order: `path`; data_dir; the mirrors. The images without labels are not used.
-
-    Parameters
-    ----------
-    path : str or None
-        Archive (.tar.gz) or folder with train_X.bin and so on. Its checksum is not checked; that of an
-        archive in data_dir or from a mirror is.
-    mirrors : list of {url, hash}
-        Downloads, tried in turn; hash is "md5:..." or "sha256:...".
+    Parameters are those of ArchiveSource. The images without labels are not used.
     """
 
     name = "stl10"
     holds = "images"
 
-    path: str | None = None
-    mirrors: tuple[dict[str, str], ...] = ()
-
     def load(self) -> Split:
         """Return the split; DataError for a damaged file."""
-        source = as_path(self.path) if self.path else obtain("STL-10", self.mirrors, self.cache())
-        if not source.exists():
-            raise DataError(must_be("path", "Stl10", "an existing archive or folder", str(source)))
+        source = self.found("STL-10")
         files = _members(source)
         train, test = (
             (_images(files[f"{part}_X.bin"]), _labels(files[f"{part}_y.bin"], f"{part}_y.bin of {source}"))

@@ -187,10 +187,7 @@ def find(root: Path, words: str) -> Run:
     if (Path(words) / "config.json").is_file():
         return load(Path(words))
     runs = [run for run in scan(root) if run.metric]
-    if words == "latest":
-        found = runs[-1:]
-    else:
-        found = [r for r in runs if words and (r.folder.name.endswith(words) or _mlflow(r) == words)]
+    found = runs[-1:] if words == "latest" else [run for run in runs if words and _called(run, words)]
     if len(found) == 1:
         return found[0]
     several = ", ".join(run.folder.name for run in found[-3:])
@@ -199,6 +196,5 @@ def find(root: Path, words: str) -> Run:
     raise DataError(must_be("run", "ntkrun", constraint, got, "See ntkrun list."))
 
 
-def _mlflow(run: Run) -> str | None:
-    value = run.result.get("mlflow/run_id")
-    return None if value is None else str(value)
+def _called(run: Run, words: str) -> bool:
+    return run.folder.name.endswith(words) or run.result.get("mlflow/run_id") == words

@@ -50,6 +50,13 @@ def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
     parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")
 
 
+def add_run(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that name one run."""
+    parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
+    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
+    parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
+
+
 # folders of an output_dir that commands read
 PARTS = ("runs", "features", "sweeps")
 SEE = "Check its owner and permissions."

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import sys
 
 from ntkrun import __version__
-from ntkrun.cli.commands import named
+from ntkrun.cli.commands import add_run, named
 from ntkrun.errors import ConfigError, DataError, must_be
 from ntkrun.store.atomic import write_atomic
 from ntkrun.store.runs import find
@@ -28,10 +27,8 @@ The files are arrays and JSON; nothing in them is run. ntkrun {version} wrote th
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
+    add_run(parser)
     parser.add_argument("folder", help="folder to make")
-    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
 
 
 def run(options: argparse.Namespace) -> int:

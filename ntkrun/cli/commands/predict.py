@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ntkrun.cli.commands import named
+from ntkrun.cli.commands import add_run, named
 from ntkrun.errors import DataError, must_be
 from ntkrun.progress import progress
 from ntkrun.store.paths import as_path
@@ -27,11 +26,9 @@ SHOWN = 20  # most classes of a confusion matrix on the terminal
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
+    add_run(parser)
     parser.add_argument("data", help="table, .npz, .npy or folder of images; labels may be absent")
     parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
-    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -75,13 +75,13 @@ def read(path: Path, form: Form) -> Table:
     """
     try:
         if (start := head(path)).startswith(b"PAR1"):
-            return _parquet(path)
+            return _filled(_parquet(path))
         encoding = encoding_of(start, form.encoding)
         lines = first_lines(start, encoding)
         if max((line.count(",") for line in lines[:1]), default=0) >= WIDEST:
             raise ValueError(f"its first line has {lines[0].count(',') + 1:,} columns, more than {WIDEST:,}")
         about = arff.header(lines)
-        return _arff(path, form, encoding, about) if about else _csv(path, form, encoding, lines)
+        return _filled(_arff(path, form, encoding, about) if about else _csv(path, form, encoding, lines))
     except DataError:
         raise
     except DAMAGED as error:
@@ -95,12 +95,12 @@ def _parquet(path: Path) -> Table:
     frame = pd.read_parquet(path)
     frame.columns = pd.Index([str(name) for name in frame.columns])
     _check_names(path, list(frame.columns))
-    return _filled(path, Table(frame, True))
+    return Table(frame, True)
 
 
 def _arff(path: Path, form: Form, encoding: str, about: arff.Header) -> Table:
     frame = _frame(path, form, encoding, ",", form.decimal or ".", about.lines, about.names, quote="'")
-    return _filled(path, Table(frame, True, about.categorical, about.target))
+    return Table(frame, True, about.categorical, about.target)
 
 
 def _csv(path: Path, form: Form, encoding: str, lines: list[str]) -> Table:
@@ -115,29 +115,27 @@ def _csv(path: Path, form: Form, encoding: str, lines: list[str]) -> Table:
         raise ValueError("it has no rows")
     decimal = form.decimal or decimal_of(rows, separator)
     names = _names(path, form, rows, decimal)
-    first = not names
+    header = bool(names)
     names = names or [str(i) for i in range(len(rows[0]))]
     shown = {"\t": "tab", " ": "white space"}.get(separator, separator)
     notes += [] if separator == "," else [f"separator {shown}"]
     notes += [] if decimal == "." else ["decimal comma"]
-    if first and form.header is None:
+    if not header and form.header is None:
         notes.append(f"no header: its columns are called 0..{len(names) - 1}")
-    if reason := _uneven(rows, not first):
+    if reason := _uneven(rows, header):
         raise ValueError(reason)
     skipped += next(i for i, line in enumerate(lines[skipped:]) if line.strip())
     try:
-        frame, read_as = _decoded(path, form, encoding, separator, decimal, skipped + (not first), names)
+        frame, read_as = _decoded(path, form, encoding, separator, decimal, skipped + header, names)
     except UnicodeDecodeError:
         raise
     except ValueError as error:  # one of the rows is too long
-        raise ValueError(_uneven_file(path, encoding, separator, skipped, not first) or error) from error
+        raise ValueError(_uneven_file(path, encoding, separator, skipped, header) or error) from error
     notes += [] if read_as.startswith("utf-8") else [f"encoding {read_as}"]
     # a missing value may be a row that is too short
-    if frame.iloc[:, -1].isna().any() and (
-        reason := _uneven_file(path, read_as, separator, skipped, not first)
-    ):
+    if frame.iloc[:, -1].isna().any() and (reason := _uneven_file(path, read_as, separator, skipped, header)):
         raise ValueError(reason)
-    return _filled(path, Table(frame, not first, notes=notes))
+    return Table(frame, header, notes=notes)
 
 
 def _names(path: Path, form: Form, rows: list[list[str]], decimal: str) -> list[str]:
@@ -199,7 +197,7 @@ def _frame(
     return frame
 
 
-def _filled(path: Path, table: Table) -> Table:
+def _filled(table: Table) -> Table:
     """Return the table; ValueError if it has no rows."""
     if not len(table.frame):
         raise ValueError("it has no rows")

@@ -26,8 +26,8 @@ class ExactNTK(RowMethod, KernelMethod):
         ReLU layers L >= 1.
     bias : float
         At least 0. Adds the entry bias sqrt(d) to every row of d entries, as biases of variance bias^2 in the
-        first layer do. Try 0.3 for standardised tables; it matters
-        most for few columns (docs/results/small_tables.md).
+        first layer do. Try 0.3 for standardised tables; it matters most for few columns
+        (docs/results/small_tables.md).
     device : str
         "cpu", "cuda", "cuda:N" or "auto".
     dtype : {"float32", "float64"}

@@ -39,8 +39,8 @@ class NTKNystrom(RowMethod, FeatureMethod):
         ReLU layers L >= 1 of "ntk".
     bias : float
         Of "ntk", at least 0. Adds the entry bias sqrt(d) to every row of d entries, as biases of variance
-        bias^2 in the first layer do. Try 0.3 for standardised tables; it matters
-        most for few columns (docs/results/small_tables.md).
+        bias^2 in the first layer do. Try 0.3 for standardised tables; it matters most for few columns
+        (docs/results/small_tables.md).
     kernel_name : {"ntk", "rbf"}
         The fully connected ReLU NTK, or the Gaussian kernel.
     bandwidth : float or None

@@ -37,8 +37,8 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         ReLU layers L >= 1.
     bias : float
         At least 0. Adds the entry bias sqrt(d) to every row of d entries, as biases of variance bias^2 in the
-        first layer do. Try 0.3 for standardised tables; it matters
-        most for few columns (docs/results/small_tables.md).
+        first layer do. Try 0.3 for standardised tables; it matters most for few columns
+        (docs/results/small_tables.md).
     sampling : {"gaussian", "leverage_gibbs", "leverage_exact"}
         Distribution of W1: standard normal, or leverage scores (theorem 3), drawn by the paper's Gibbs
         sampler or exactly. The Gibbs chain costs width^2 per layer to draw.

@@ -40,8 +40,8 @@ class NTKSketch(RowMethod, FeatureMethod):
         ReLU layers L >= 1.
     bias : float
         At least 0. Adds the entry bias sqrt(d) to every row of d entries, as biases of variance bias^2 in the
-        first layer do. Try 0.3 for standardised tables; it matters
-        most for few columns (docs/results/small_tables.md).
+        first layer do. Try 0.3 for standardised tables; it matters most for few columns
+        (docs/results/small_tables.md).
     degree : int
         Degree of the polynomials, >= 2.
     variant : {"layerwise", "one_shot"}
