@@ -16,6 +16,7 @@ from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.labels import Labels
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.preprocess.base import Preprocess, prepared
+from ntkrun.datasets.rows import Rows, subset, update
 from ntkrun.datasets.table.prepare import Prepare
 from ntkrun.errors import DataError, must_be
 
@@ -30,12 +31,14 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one role: inputs x (n, ...) and labels y (n,); each input gives `views` consecutive rows.
+    """Rows of one role: inputs x (n, ...), in memory or not, and labels y (n,); see `rows` for the inputs.
+
+    Each input gives `views` consecutive rows.
 
     With two views, row 2 i is input i and row 2 i + 1 is its mirror image.
     """
 
-    x: np.ndarray
+    x: Rows
     y: np.ndarray
     views: int = 1
 
@@ -212,14 +215,13 @@ def make_split(
     views = 2 if augment == "flip" else 1
     fitted = PREPROCESS.get(preprocess)(x, np.sort(order))
     parts = (
-        Part(x[fit_rows], y[fit_rows], views),
-        Part(x[valid_rows], y[valid_rows], views),
-        Part(x_test[order_test], y_test[order_test], views),
+        Part(subset(x, fit_rows), y[fit_rows], views),
+        Part(subset(x, valid_rows), y[valid_rows], views),
+        Part(subset(x_test, order_test), y_test[order_test], views),
     )
     digest = hashlib.sha256(repr((x.shape[1:], x.dtype.str, classes, preprocess, augment)).encode())
     for array in (*(a for p in parts for a in (p.x, p.y)), *fitted.arrays()):
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
+        update(digest, array)
     names = class_names or (labels.names if labels else [str(i) for i in range(classes or 0)])
     inputs = prepared_inputs or Inputs(input_shape, x.dtype, layout, columns, targets=targets)
     return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs, labels)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ntkrun import machine
+from ntkrun.datasets.rows import memory
 from ntkrun.errors import MachineError
 from ntkrun.executors.base import Executor
 from ntkrun.solvers.base import Solver
@@ -34,7 +35,7 @@ class Plan:
 
 def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor) -> Plan:
     """Return the memory plan of a run; MachineError if it does not fit."""
-    data = sum(part.x.nbytes for part in (task.split.train, task.split.valid, task.split.test))
+    data = sum(memory(part.x) for part in (task.split.train, task.split.valid, task.split.test))
     # the program, the data set, a batch, a shard and its file
     worker = PROCESS_BYTES + data + task.batch_bytes() + 8 * task.largest(shard_rows)
     out = Plan(task.bytes(shard_rows, solver), worker)

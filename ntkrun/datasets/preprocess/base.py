@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BATCH = 1024
+from ntkrun.datasets.rows import Rows
+
+BATCH = 1024  # rows: it is part of the numbers, as sums are rounded batch by batch
 # the spread of a row below this share of its norm is rounding
 BLANK = 1e-12
 
@@ -20,7 +21,7 @@ class Preprocess(ABC):
 
     Parameters
     ----------
-    x : ndarray (n, ...)
+    x : source of rows (n, ...)
     rows : ndarray of int
         Rows of x that it is fitted to.
     """
@@ -29,7 +30,7 @@ class Preprocess(ABC):
     fitted: ClassVar[tuple[str, str]]  # attributes, as a saved model has them
 
     @abstractmethod
-    def __init__(self, x: np.ndarray, rows: np.ndarray): ...
+    def __init__(self, x: Rows, rows: np.ndarray): ...
 
     @abstractmethod
     def __call__(self, x: Tensor) -> Tensor:
@@ -59,9 +60,3 @@ def equal_contrast(z: Tensor) -> Tensor:
     z = z - z.mean(1, keepdim=True)
     norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
     return z / torch.where(norm > BLANK * before, norm, torch.inf)
-
-
-def batches(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the given rows of x, BATCH at a time."""
-    for start in range(0, len(rows), BATCH):
-        yield x[rows[start : start + BATCH]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ntkrun.datasets.preprocess.standardize import Standardize
+from ntkrun.datasets.rows import Rows
 
 
 class Unscaled(Standardize):
@@ -12,5 +13,5 @@ class Unscaled(Standardize):
 
     name = "none"
 
-    def __init__(self, x: np.ndarray, rows: np.ndarray):
+    def __init__(self, x: Rows, rows: np.ndarray):
         self.mean, self.std = np.zeros(x.shape[-1]), np.ones(x.shape[-1])
