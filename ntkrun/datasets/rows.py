@@ -1,18 +1,20 @@
 """Sources of rows: arrays in memory, or slices of a file.
 
 A source has `shape` (n, ...), `dtype` and `ndim`, and `x[index]` with a slice or an array of integers (k,)
-returns those rows in memory. An ndarray is one. The functions below dispatch on the type of the source, so
+returns those rows in memory. An ndarray is one, and for sparse rows a csr_array of scipy. The functions below dispatch on the type of the source, so
 that nothing else needs to know it.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator
 from functools import singledispatch
 from typing import Any, Protocol
 
 import numpy as np
+import scipy.sparse as sp
 
 from ntkrun.maths.layout import channels_last
 
@@ -80,22 +82,39 @@ def memory(x: Any) -> int:
     raise TypeError(f"{type(x).__name__} is not a source of rows")
 
 
-@singledispatch
 def update(digest: Any, x: Any) -> None:
     """Feed the shape, the type and the numbers of x, a source of rows, to a hash.
 
     Sources of equal rows give equal hashes, wherever the rows are.
     """
+    if sp.issparse(x):
+        _update_sparse(digest, x)
+        return
     digest.update(repr((x.shape, x.dtype.str)).encode())
     for block in blocks(x):
         digest.update(np.ascontiguousarray(block).data)
 
 
+def _update_sparse(digest: Any, x: sp.csr_array) -> None:
+    digest.update(repr(("csr", x.shape, x.dtype.str)).encode())
+    for array, kind in ((x.indptr, np.int64), (x.indices, np.int64), (x.data, x.dtype)):
+        for start in range(0, len(array), BLOCK_BYTES):
+            digest.update(np.ascontiguousarray(array[start : start + BLOCK_BYTES], kind).data)
+
+
+@singledispatch
+def joined(first: Any, *others: Any) -> Any:
+    """Return rows in memory one below the other."""
+    return np.concatenate([first, *others])
+
+
+@singledispatch
 def largest(x: Any) -> np.ndarray:
     """Return the largest absolute entry of each row in memory, x (k, ...), as (k,) float64."""
     return np.abs(x.reshape(len(x), -1).astype(np.float64)).max(1)
 
 
+@singledispatch
 def hashes(x: Any) -> np.ndarray:
     """Return a hash of the bytes of each row in memory, x (k, ...), as (k,) int64.
 
@@ -125,3 +144,43 @@ def _(x: np.ndarray, layout: str | None) -> np.ndarray:
 @memory.register
 def _(x: np.ndarray) -> int:
     return x.nbytes
+
+
+@row_bytes.register
+def _(x: sp.csr_array) -> int:
+    return max(1, memory(x) // max(1, x.shape[0]))
+
+
+@subset.register
+def _(x: sp.csr_array, index: Any) -> sp.csr_array:
+    return x[index]
+
+
+@cast.register
+def _(x: sp.csr_array, dtype: Any) -> sp.csr_array:
+    return x.astype(dtype, copy=False)
+
+
+@memory.register
+def _(x: sp.csr_array) -> int:
+    return x.data.nbytes + x.indices.nbytes + x.indptr.nbytes
+
+
+@largest.register
+def _(x: sp.csr_array) -> np.ndarray:
+    out = np.zeros(x.shape[0])
+    np.maximum.at(out, np.repeat(np.arange(len(out)), np.diff(x.indptr)), np.abs(x.data.astype(np.float64)))
+    return out
+
+
+@hashes.register
+def _(x: sp.csr_array) -> np.ndarray:
+    ends, columns = x.indptr.tolist(), x.indices.astype(np.int64)
+    parts = (slice(a, b) for a, b in itertools.pairwise(ends))
+    rows = (hash(columns[part].tobytes() + x.data[part].tobytes()) for part in parts)
+    return np.fromiter(rows, np.int64, x.shape[0])
+
+
+@joined.register
+def _(first: sp.csr_array, *others: sp.csr_array) -> sp.csr_array:
+    return sp.csr_array(sp.vstack([first, *others], format="csr"))

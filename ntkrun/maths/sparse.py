@@ -129,6 +129,10 @@ class SparseRows:
         norm = self.norm()
         return replace(self, values=self.values / torch.where(norm > 0, norm, 1)[self.numbers()])
 
+    def over(self, divisor: Tensor) -> SparseRows:
+        """Return rows with each column divided by a number, (d,)."""
+        return replace(self, values=self.values / divisor[self.columns])
+
     def lifted(self, value: float) -> SparseRows:
         """Return rows (n, d + 1) with `value` as the last entry of each."""
         entries = len(self.columns) + len(self)
@@ -147,6 +151,16 @@ class SparseRows:
 
 
 Rows = Tensor | SparseRows
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Return rows one below the other, all of one kind."""
+    sparse = [part for part in parts if isinstance(part, SparseRows)]
+    if not sparse:
+        return torch.cat([part for part in parts if isinstance(part, Tensor)])
+    start = F.pad(torch.cat([part.start.diff() for part in sparse]).cumsum(0), (1, 0))
+    columns, values = (torch.cat([getattr(part, key) for part in sparse]) for key in ("columns", "values"))
+    return SparseRows(start, columns, values, sparse[0].width)
 
 
 def is_sparse(x: Any) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ntkrun.datasets.rows import Rows
+from ntkrun.maths.sparse import SparseRows, is_sparse
 
 BATCH = 1024  # rows: it is part of the numbers, as sums are rounded batch by batch
 # the spread of a row below this share of its norm is rounding
@@ -27,14 +28,15 @@ class Preprocess(ABC):
     """
 
     name: ClassVar[str]
-    fitted: ClassVar[tuple[str, str]]  # attributes, as a saved model has them
+    fitted: ClassVar[tuple[str, ...]]  # attributes, as a saved model has them
+    sparse: ClassVar[bool] = False  # whether it keeps zeros, so that sparse rows stay sparse
 
     @abstractmethod
     def __init__(self, x: Rows, rows: np.ndarray): ...
 
     @abstractmethod
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return x (n, ...) preprocessed, of the same shape."""
+    def __call__(self, x: Any) -> Any:
+        """Return x (n, ...), a tensor or SparseRows if it keeps zeros, preprocessed, of the same shape."""
 
     def arrays(self) -> list[np.ndarray]:
         """Return the fitted arrays: they enter the hash of the data and the saved model."""
@@ -49,8 +51,10 @@ class Preprocess(ABC):
         return out
 
 
-def prepared(x: np.ndarray, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """Return raw rows x (n, ...) preprocessed, as a tensor."""
+def prepared(x: Any, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """Return raw rows x (n, ...) preprocessed: a tensor, or SparseRows of a sparse matrix."""
+    if is_sparse(x):
+        return preprocess(SparseRows.of(x, torch.float64, device)).to(dtype)
     return preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
 
 
