@@ -13,9 +13,11 @@ from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.images.listing import SUFFIXES
 from ntkrun.datasets.images.new import new_images
 from ntkrun.datasets.inputs import Inputs
-from ntkrun.datasets.labels import flat, labels_of
+from ntkrun.datasets.labels import Labels, flat, labels_of
 from ntkrun.datasets.new import New, new_rows
+from ntkrun.datasets.parts import test_rows
 from ntkrun.datasets.preprocess import PREPROCESS
+from ntkrun.datasets.rows import Rows, subset
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.maths.layout import LAYOUTS
@@ -148,18 +150,34 @@ class ArraySource(DataSource):
             out += checks.integer(type(self).__name__, "classes", self.classes, 2)
         return out
 
-    def split(self, name: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Split:
+    def split(self, name: str, x: Rows, y: np.ndarray, x_test: Rows, y_test: np.ndarray) -> Split:
         """Return the split of these arrays; DataError for labels that do not fit."""
-        classes = labels = None
-        if self.task == "classification":
-            y, y_test = flat(y, "y_train", name), flat(y_test, "y_test", name)
-            if (classes := self.classes) is None:
-                labels = labels_of(y, "y_train", name)
-                classes = len(labels.values) if labels else len(np.unique(y))
-            if labels:
-                y, y_test = labels.codes(y, "y_train", name), labels.codes(y_test, "y_test", name)
+        y, classes, labels = self._coded(name, y)
+        if classes is not None:
+            y_test = flat(y_test, "y_test", name)
+            y_test = labels.codes(y_test, "y_test", name) if labels else y_test
         parts = (x, y), (x_test, y_test)
         return make_split(name, *parts, classes=classes, labels=labels, **self.subset())
+
+    def divided(self, name: str, x: Rows, y: np.ndarray, fraction: float) -> Split:
+        """Return the split of arrays without a test part: a `fraction` of the rows becomes one."""
+        y, classes, labels = self._coded(name, y)
+        if x.ndim and len(y) != x.shape[0]:
+            raise DataError(must_be("y", name, f"one label for each of {x.shape[0]} rows", y.shape))
+        mask = test_rows(y, classes, fraction, self.split_seed)
+        parts = (subset(x, ~mask), y[~mask]), (subset(x, mask), y[mask])
+        return make_split(name, *parts, classes=classes, labels=labels, **self.subset())
+
+    def _coded(self, name: str, y: np.ndarray) -> tuple[np.ndarray, int | None, Labels | None]:
+        """Return labels of training (n,), how many classes they have, and the classes unless 0..k-1."""
+        if self.task != "classification":
+            return y, None, None
+        y = flat(y, "y_train", name)
+        if self.classes is not None:
+            return y, self.classes, None
+        if labels := labels_of(y, "y_train", name):
+            return labels.codes(y, "y_train", name), len(labels.values), labels
+        return y, len(np.unique(y)), None
 
     def subset(self) -> dict:
         """Return the arguments of `make_split` that all data sets share, and the layout."""
