@@ -139,7 +139,9 @@ class Inputs:
 
     def _sparse(self, x: Any) -> Any:
         if not self.sparse or x.shape[1:] != self.shape or x.dtype.kind not in "buif":
-            expected = f"{'' if self.sparse else 'dense '}numbers of shape (n, {', '.join(map(str, self.shape))})"
+            expected = (
+                f"{'' if self.sparse else 'dense '}numbers of shape (n, {', '.join(map(str, self.shape))})"
+            )
             raise DataError(must_be("x", "Model", expected, f"sparse {x.dtype} of shape {x.shape}"))
         x = sp.csr_array(canonical(x))
         if len(x.data):
