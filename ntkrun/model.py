@@ -132,9 +132,10 @@ class Model:
     def save(self, folder: Path) -> None:
         """Write model.npz and model.json; MachineError if that fails."""
         arrays: dict[str, Any] = {f"preprocess{i}": a for i, a in enumerate(self.preprocess.arrays())}
+        arrays |= packed("sample", self.sample)
         arrays |= {key: getattr(self.predictor, key).cpu().numpy() for key in ("weight", "bias")}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **packed("sample", self.sample), **arrays)
+        np.savez_compressed(buffer, **arrays)
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
         record = {

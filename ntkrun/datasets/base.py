@@ -149,7 +149,7 @@ class LabelledSource(DataSource):
         return out
 
     def split(
-        self, name: str, x: Rows, y: np.ndarray, x_test: Rows, y_test: np.ndarray, **more: Any
+        self, name: str, x: Rows, y: np.ndarray, x_test: Rows, y_test: np.ndarray, first: int = 0
     ) -> Split:
         """Return the split of these arrays; DataError for labels that do not fit."""
         y, classes, labels = self._coded(name, y)
@@ -157,16 +157,16 @@ class LabelledSource(DataSource):
             y_test = flat(y_test, "y_test", name)
             y_test = labels.codes(y_test, "y_test", name) if labels else y_test
         parts = (x, y), (x_test, y_test)
-        return make_split(name, *parts, classes=classes, labels=labels, **self.subset(), **more)
+        return make_split(name, *parts, classes=classes, labels=labels, first=first, **self.subset())
 
-    def divided(self, name: str, x: Rows, y: np.ndarray, fraction: float, **more: Any) -> Split:
+    def divided(self, name: str, x: Rows, y: np.ndarray, fraction: float, first: int = 0) -> Split:
         """Return the split of arrays without a test part: a `fraction` of the rows becomes one."""
         y, classes, labels = self._coded(name, y)
         if x.ndim and len(y) != x.shape[0]:
             raise DataError(must_be("y", name, f"one label for each of {x.shape[0]} rows", y.shape))
         mask = test_rows(y, classes, fraction, self.split_seed)
         parts = (subset(x, ~mask), y[~mask]), (subset(x, mask), y[mask])
-        return make_split(name, *parts, classes=classes, labels=labels, **self.subset(), **more)
+        return make_split(name, *parts, classes=classes, labels=labels, first=first, **self.subset())
 
     def _coded(self, name: str, y: np.ndarray) -> tuple[np.ndarray, int | None, Labels | None]:
         """Return labels of training (n,), how many classes they have, and the classes unless 0..k-1."""

@@ -65,7 +65,7 @@ class Inputs:
 
     def record(self) -> dict[str, Any]:
         """Return all attributes for a file except dtype, which the arrays beside it have."""
-        out = {"shape": self.shape, "layout": self.layout, "columns": self.columns}
+        out: dict[str, Any] = {"shape": self.shape, "layout": self.layout, "columns": self.columns}
         out |= {"targets": self.targets} if self.targets else {}
         out |= {"sparse": True, "first": self.first} if self.sparse else {}
         return out | ({"table": self.table.record(), "example": self.example} if self.table else {})

@@ -1,8 +1,8 @@
 """Sources of rows: arrays in memory, or slices of a file.
 
 A source has `shape` (n, ...), `dtype` and `ndim`, and `x[index]` with a slice or an array of integers (k,)
-returns those rows in memory. An ndarray is one, and for sparse rows a csr_array of scipy. The functions below dispatch on the type of the source, so
-that nothing else needs to know it.
+returns those rows in memory. An ndarray is one, and for sparse rows a csr_array of scipy. The functions below
+dispatch on the type of the source, so that nothing else needs to know it.
 """
 
 from __future__ import annotations
