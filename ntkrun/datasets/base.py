@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -149,7 +149,7 @@ class LabelledSource(DataSource):
         return out
 
     def split(
-        self, name: str, x: Rows, y: np.ndarray, x_test: Rows, y_test: np.ndarray, first: int = 0
+        self, name: str, x: Rows, y: np.ndarray, x_test: Rows, y_test: np.ndarray, *, first: int = 0
     ) -> Split:
         """Return the split of these arrays; DataError for labels that do not fit."""
         y, classes, labels = self._coded(name, y)
@@ -159,7 +159,7 @@ class LabelledSource(DataSource):
         parts = (x, y), (x_test, y_test)
         return make_split(name, *parts, classes=classes, labels=labels, first=first, **self.subset())
 
-    def divided(self, name: str, x: Rows, y: np.ndarray, fraction: float, first: int = 0) -> Split:
+    def divided(self, name: str, x: Rows, y: np.ndarray, fraction: float, *, first: int = 0) -> Split:
         """Return the split of arrays without a test part: a `fraction` of the rows becomes one."""
         y, classes, labels = self._coded(name, y)
         if x.ndim and len(y) != x.shape[0]:
