@@ -41,9 +41,8 @@ class Task(ABC):
 
     def __init__(self, split: Split, method: Method):
         self.split, self.dtype = split, DTYPES[method.dtype]
+        method = method.for_sparse() if split.sparse else method
         self.method = method.for_data(split.train.x.shape[1:])
-        if split.sparse:
-            self.method = self.method.for_sparse()
         self.device = torch_device(method.device)
 
     @abstractmethod
