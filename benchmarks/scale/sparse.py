@@ -55,8 +55,8 @@ def page(rows: int, columns: int) -> str:
     return "\n".join(
         [
             "\n## Sparse rows\n",
-            f"{rows:,} rows of {COLUMNS:,} columns, {NONZEROS} non-zeros each, to {columns} features; best "
-            f"of {TRIALS} trials in one process, one after the other; peak is that of the process up to then.\n",
+            f"{rows:,} rows of {COLUMNS:,} columns, {NONZEROS} non-zeros each, to {columns} features; "
+            f"best of {TRIALS} trials, one after the other; peak memory of the process up to then.\n",
             "| | rows/s | peak MiB |\n|---|---|---|",
             *out,
             "",

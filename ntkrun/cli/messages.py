@@ -6,7 +6,7 @@ import difflib
 import re
 import shlex
 
-from ntkrun.cli.help import choices
+from ntkrun.cli.help import choices, every_key
 from ntkrun.cli.words import quoted
 from ntkrun.errors import NtkrunError
 
@@ -23,6 +23,15 @@ PLUGINS = {
     "hydra/job_logging=colorlog": "hydra-colorlog",
     "hydra/hydra_logging=colorlog": "hydra-colorlog",
 }
+
+
+def nearest_key(name: str) -> str | None:
+    """Return the key that somebody who typed `name` may have meant: misspelt, or without its group."""
+    group, _, last = name.rpartition(".")
+    known = sorted(every_key(), key=lambda key: key.rpartition(".")[0] != group)  # of its group first
+    ends = [key.rpartition(".")[2] for key in known]
+    near = difflib.get_close_matches(last, ends, 1, 0.65)
+    return known[ends.index(near[0])] if near else None
 
 
 def hydra_message(error: Exception) -> str:
@@ -52,7 +61,8 @@ def hydra_message(error: Exception) -> str:
     if key:
         name = key.group(1) or key.group(2)
         shown = "hydra" if name.startswith("hydra.") else "job"
-        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg {shown}."
+        hint = f" Did you mean {meant}?" if (meant := nearest_key(name)) else ""
+        return f"{name!r} is not a key of the configuration.{hint} All keys: ntkrun --cfg {shown}."
     if "does not support sweep type" in text:
         return (
             "interval(...) of ntkrun must be beside an optimiser. Add hydra/sweeper=optuna, or list values."
