@@ -34,6 +34,10 @@ def nearest_key(name: str) -> str | None:
     return known[ends.index(near[0])] if near else None
 
 
+# values of keys without a default, as one may type them
+EXAMPLES = {"dataset.path": "FILE, such as mine.csv, mine.npz or a folder of images"}
+
+
 def hydra_message(error: Exception) -> str:
     """Return one line for a Hydra or OmegaConf error."""
     if isinstance(error.__cause__, NtkrunError):
@@ -44,7 +48,8 @@ def hydra_message(error: Exception) -> str:
         one = shlex.quote(f"{key}={quoted(value)}")
         return f"{several[1]} holds several values. Add -m for a sweep over them, or type {one} for one text."
     if unset := re.search(r"Missing mandatory value: .*full_key: (\S+)", text):
-        return f"{unset[1]} has no value. Type {unset[1]}=VALUE."
+        example = EXAMPLES.get(unset[1], "VALUE")
+        return f"{unset[1]} has no value. Type {unset[1]}={example}."
     if type(error).__module__.startswith("yaml"):
         return f"a configuration file cannot be read: {text}"
     missing = re.search(r"Could not (?:find|load) '?([\w/]+)/([^' /]+)'?", text)
