@@ -105,6 +105,7 @@ def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executo
                 receipt = replace(receipt, seconds=begin - last)
             store.add(receipt)
             advance(units[receipt.name])
+        store.flush()
     if executor.parallel:
         remove_temporaries(store.folder)  # left by lost workers
 
