@@ -98,9 +98,7 @@ def test_rot_in_a_line_costs_the_receipt_of_that_line(tmp_path):
     rotten = ShardStore(tmp_path, {})
     rotten.add(store.receipts["train-000001.h5"])
     assert store.manifest.read_bytes() == data
-    record(
-        "D6", "a bit of a manifest flipped: at most the two receipts beside it lost, none changed", 200
-    )
+    record("D6", "a bit of a manifest flipped: at most the two receipts beside it lost, none changed", 200)
 
 
 def test_a_damaged_line_costs_its_shard(tmp_path):

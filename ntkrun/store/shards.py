@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 
 from ntkrun.errors import IntegrityError
-from ntkrun.store import manifest
+from ntkrun.store import manifest, precision
 from ntkrun.store.atomic import append, write_atomic
 
 FORMAT = 1
@@ -109,7 +109,7 @@ class ShardStore:
         return data
 
     def read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        """Return features (rows, m) and labels (rows,) of a checked shard."""
+        """Return features (rows, m), at least float32, and labels (rows,) of a checked shard."""
         with h5py.File(io.BytesIO(self.read_bytes(name)), "r") as file:
             return self._inside(name, file, "features"), self._inside(name, file, "y")
 
@@ -118,7 +118,7 @@ class ShardStore:
         found = file.get(key)
         if not isinstance(found, h5py.Dataset) or found.external or found.is_virtual:
             raise IntegrityError(f"{self.folder / name} has no {key} of its own. Remove it and start again.")
-        return found[...]
+        return precision.widened(found)
 
     def write(
         self, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float
@@ -178,17 +178,30 @@ def _receipt(body: dict[str, Any]) -> Receipt | None:
 
 
 def write_shard(
-    folder: Path, name: str, part: str, start: int, features: np.ndarray, y: np.ndarray, seconds: float
+    folder: Path,
+    name: str,
+    part: str,
+    start: int,
+    features: np.ndarray,
+    y: np.ndarray,
+    seconds: float,
+    dtype: str | None = None,
 ) -> Receipt:
-    """Write the file of a shard and return its receipt, which is not in the manifest yet."""
+    """Write the file of a shard and return its receipt, which is not in the manifest yet.
+
+    `dtype` is the type to store features in, see ntkrun.store.precision; None for their own.
+    """
     buffer = io.BytesIO()
+    features, bits = precision.rounded(features, dtype)
     # equal input gives equal bytes: no times, latest format (checksummed metadata)
     with h5py.File(buffer, "w", libver="latest", track_order=False) as file:
         for key, array in (("features", features), ("y", y)):
             rows = max(1, min(len(array), (2 << 20) // max(1, array[0].nbytes)))
-            file.create_dataset(
+            made = file.create_dataset(
                 key, data=array, chunks=(rows, *array.shape[1:]), fletcher32=True, track_times=False
             )
+            if bits and key == "features":
+                made.attrs["dtype"] = precision.MARK
             file.flush()  # now: other threads can delay the moment when h5py releases the dataset
     data = buffer.getvalue()
     write_atomic(folder / name, data)
