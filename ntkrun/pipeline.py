@@ -23,6 +23,7 @@ from ntkrun.store import modes
 from ntkrun.store.features import Features
 from ntkrun.store.run_folder import RunFolder
 from ntkrun.store.runs import finished_like
+from ntkrun.store.shards import content_key
 from ntkrun.studies import STUDIES
 from ntkrun.studies.base import Size, measure
 from ntkrun.tracking import mlmodel, publish
@@ -110,12 +111,13 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     start = time.perf_counter()
     solver, executor, shard_rows = config.solver, config.executor, config.shard_rows
     solver.check(split.classes)
-    task = task_of(split, config.method)
+    task = task_of(split, config.method, config.features_dtype)
     plan = memory.plan(task, shard_rows, solver, executor)
     task.fit()
     planned = max(machine.peak_rss_mb(), machine.rss_mb() + plan.here / (1 << 20))
     # an error before this line leaves nothing behind
-    path = folder.open(f"{split.name}-{task.method.name}", config.record)
+    key = content_key(featurize.spec_of(task, shard_rows))
+    path = folder.open(f"{split.name}-{task.method.name}", config.record, key)
     if split.inputs.table:
         folder.write("columns.json", {"columns": split.inputs.table.record()})
 
@@ -208,4 +210,6 @@ def _compared(exact: baseline.Exact, scores: score.Scores, total: float) -> dict
         "exact/entries_per_s": exact.entries_per_s,
         "speedup": exact.seconds / total,
     }
-    return out if exact.value is None else out | {f"exact/{scores.metric}": exact.value}
+    if exact.value is None:
+        return out
+    return out | {f"exact/{scores.metric}": exact.value, "exact/features_key": exact.key}

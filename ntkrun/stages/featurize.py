@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -50,16 +51,23 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     return compute(task, root, shard_rows, Serial())
 
 
+def spec_of(task: Task, shard_rows: int) -> dict[str, Any]:
+    """Return everything that determines the stored features of a fitted method."""
+    spec = {"identity": task.method.identity(), "data": task.split.sha256, "shard_rows": shard_rows}
+    if fitted := task.method.fitted():
+        spec["fitted"] = _digest(fitted)
+    if task.features_dtype:
+        spec["features_dtype"] = task.features_dtype
+    return spec
+
+
 def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Features:
     """Compute every missing shard, and return all of them.
 
     Only one process works on a key at a time; others wait and then find the work done. The next run checks
     and keeps the finished shards of a killed run.
     """
-    split, method = task.split, task.method
-    spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
-    if fitted := method.fitted():
-        spec["fitted"] = _digest(fitted)
+    split, spec = task.split, spec_of(task, shard_rows)
     folder = root / content_key(spec)
     every = pieces(split, shard_rows)
     make_folder(folder)
@@ -105,6 +113,7 @@ def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executo
                 receipt = replace(receipt, seconds=begin - last)
             store.add(receipt)
             advance(units[receipt.name])
+        store.flush()
     if executor.parallel:
         remove_temporaries(store.folder)  # left by lost workers
 
@@ -117,7 +126,9 @@ def shard(shared: Shared, folder: Path, piece: Piece) -> Receipt:
     seconds = time.perf_counter() - begin
     name, role, start, stop = piece
     labels = task.split.part(role).labels(start, stop)
-    return write_shard(folder, name, role, start, features.cpu().numpy(), labels, seconds)
+    return write_shard(
+        folder, name, role, start, features.cpu().numpy(), labels, seconds, task.features_dtype
+    )
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

@@ -17,6 +17,7 @@ from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.solvers.base import Solver
+from ntkrun.store.precision import BYTES
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +39,10 @@ class Task(ABC):
     unit: ClassVar[str]
     fit_seconds = 0.0
 
-    def __init__(self, split: Split, method: Method):
+    def __init__(self, split: Split, method: Method, features_dtype: str | None = None):
         self.split, self.dtype = split, DTYPES[method.dtype]
+        # the type that features are stored in, if it is another one
+        self.features_dtype = None if features_dtype == method.dtype else features_dtype
         self.method = method.for_data(split.train.x.shape[1:])
         self.device = torch_device(method.device)
 
@@ -138,8 +141,8 @@ class FeatureTask(Task):
     def bytes(self, shard_rows: int, solver: Solver) -> int:
         """See Task."""
         shard = self.largest(shard_rows)
-        # the shard, and two copies of its file during the write
-        featurize = self.batch_bytes() + 12 * shard
+        # the shard, and two copies of its file during the write; rounded features are one more
+        featurize = self.batch_bytes() + (8 + BYTES[self.features_dtype or "float32"]) * shard
         # the shard in both precisions, and file and shard of the next one
         rows, targets = self.split.n_train, self.split.classes or 1
         held = 8 * len(self.split.valid.y) * targets * solver.lambda_count  # predictions of every lambda
@@ -209,6 +212,7 @@ class KernelTask(Task):
         return self.split.fit_rows()
 
 
-def task_of(split: Split, method: Method) -> Task:
-    """Return the work of a run of `method` over `split`."""
-    return KernelTask(split, method) if isinstance(method, KernelMethod) else FeatureTask(split, method)
+def task_of(split: Split, method: Method, features_dtype: str | None = None) -> Task:
+    """Return the work of a run of `method` over `split`; features are stored as `features_dtype`."""
+    kind = KernelTask if isinstance(method, KernelMethod) else FeatureTask
+    return kind(split, method, features_dtype)

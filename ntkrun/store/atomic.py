@@ -56,6 +56,32 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
                 os.unlink(temporary)
 
 
+def append(path: Path, data: bytes, sync: bool) -> None:
+    """Append `data` to a file that is there; with `sync`, wait until the disk has the file.
+
+    Raises MachineError; then the file has its old length, unless the system fails to cut it, too.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            length, rest = os.fstat(handle).st_size, memoryview(data)
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                if sync:
+                    os.fsync(handle)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(handle, length)
+                raise
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise MachineError(
+            f"{path} could not be written: {why(path, error)}. Free space or choose another output_dir."
+        ) from error
+
+
 def write_json(path: Path, document: Any) -> None:
     """Write a JSON document with `write_atomic`; values that JSON does not know become strings."""
     write_atomic(path, (json.dumps(document, indent=2, default=str) + "\n").encode())

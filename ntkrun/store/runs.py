@@ -123,7 +123,8 @@ def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
 
     `besides` names more keys of the data set to leave out.
     """
-    kept = {k: v for k, v in config.items() if k not in INCIDENTAL}
+    # configurations of earlier versions lack keys that are null by default
+    kept = {k: v for k, v in config.items() if k not in INCIDENTAL and v is not None}
     if isinstance(kept.get("dataset"), dict):
         left_out = (*INCIDENTAL, *besides)
         kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in left_out}

@@ -9,7 +9,7 @@ from ntkrun.cli.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
 from ntkrun.store.runs import load
-from ntkrun.store.shards import ShardStore
+from ntkrun.store.shards import ShardStore, stores_in
 from ntkrun.tracking.database import lost, settle
 
 
@@ -23,12 +23,19 @@ def run(options: argparse.Namespace) -> int:
     root = opened(options.folder)
     hidden = unreadable(root)
     bad: list[str] = []
-    stores = sorted(p.parent for p in (root / "features").glob("*/manifest.json"))
+    stores = stores_in(root / "features")
     shards = 0
     for folder in stores:
         store = ShardStore(folder, {})
-        if not store.receipts:
-            bad.append(f"{store.manifest} is damaged; its shards will be computed again")
+        if store.damaged:
+            bad.append(
+                f"{store.manifest} has {store.damaged} damaged lines; their shards will be computed again"
+            )
+        if unlisted := store.unlisted():
+            sys.stdout.write(
+                f"{folder} holds {len(unlisted)} shards without a receipt, as a running or killed run "
+                "leaves them; the same command computes them again\n"
+            )
         with progress("verify    ", len(store.receipts), "shards") as advance:
             for name in store.receipts:
                 shards += 1
