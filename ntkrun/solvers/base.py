@@ -66,6 +66,13 @@ class Solver(ABC):
     def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
         """Return the bytes that `primal` needs for features (rows, columns) of `dtype` and targets."""
 
+    def rereads(self, rows: int, columns: int) -> str | None:
+        """Return for what `primal` reads features (rows, columns) many times, so that they must be stored.
+
+        None if their sums are enough.
+        """
+        return f"solver={self.name}"
+
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
         """Return the problem for features, after the work that does not depend on lambda."""

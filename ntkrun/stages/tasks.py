@@ -29,6 +29,11 @@ class Piece(NamedTuple):
     start: int
     stop: int
 
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
 
 class Task(ABC):
     """Fit a method, compute pieces with it, estimate its memory, name the rows that a saved model needs."""
@@ -84,6 +89,10 @@ class Task(ABC):
         """Return the bytes of a batch in flight."""
         shape = self.method.shape_of(self.split.train.x.shape[1:])
         return max(BATCH_BYTES, self.method.bytes_per_row(shape))
+
+    def feature_bytes(self, rows: int) -> int:
+        """Return the bytes of the values of some rows, before they are known."""
+        return rows * self.columns * (torch.finfo(self.dtype).bits // 8)
 
     def largest(self, shard_rows: int) -> int:
         """Return the number of entries in the largest shard."""
