@@ -66,12 +66,13 @@ class Solver(ABC):
     def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
         """Return the bytes that `primal` needs for features (rows, columns) of `dtype` and targets."""
 
-    def rereads(self, rows: int, columns: int) -> str | None:
-        """Return for what `primal` reads features (rows, columns) many times, so that they must be stored.
+    def rereads(self, rows: int, columns: int) -> tuple[str, str] | None:
+        """Return why `primal` needs stored features (rows, columns), and the remedy; None if it does not."""
+        return f"solver={self.name}, which reads them many times", "Take features=stored or solver=ridge."
 
-        None if their sums are enough.
-        """
-        return f"solver={self.name}"
+    def group_bytes(self, columns: int, dtype: torch.dtype) -> int:
+        """Return the bytes of the sums over a group of shards."""
+        return 8 * columns**2
 
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:

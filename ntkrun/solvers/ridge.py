@@ -80,9 +80,16 @@ class Ridge(Solver):
         summing = executor if executor.elsewhere or not train.stored else Serial()
         return Equations(train, valid, summing, self.sums)
 
-    def rereads(self, rows: int, columns: int) -> str | None:
+    def rereads(self, rows: int, columns: int) -> tuple[str, str] | None:
         """See Solver."""
-        return f"fewer rows ({rows}) than columns ({columns})" if rows < columns else None
+        if rows >= columns:
+            return None
+        why = f"fewer rows ({rows}) than columns ({columns}), whose products are taken"
+        return why, f"Take features=stored or feature_dim={rows}."
+
+    def group_bytes(self, columns: int, dtype: torch.dtype) -> int:
+        """See Solver."""
+        return (4 if single(self.sums, columns, dtype) else 8) * columns**2
 
 
 class Equations:

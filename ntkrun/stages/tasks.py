@@ -70,8 +70,12 @@ class Task(ABC):
         """Columns of a piece, known before the method is fitted."""
 
     @abstractmethod
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
         """Return the bytes needed beyond what is loaded, after the fit: batch, shard, solver."""
+
+    @abstractmethod
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
+        """Return what needs stored features, and the remedy; None if their sums are enough."""
 
     def fit_bytes(self) -> int:
         """Return the bytes that the fit needs and frees, beyond what is loaded."""
@@ -144,8 +148,12 @@ class FeatureTask(Task):
         """See Task."""
         return self.method.columns_for(self.split.train.x.shape[1:])
 
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
         """See Task."""
+        return solver.rereads(self.split.n_train, self.columns)
+
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
+        """See Task. Features that are not stored are computed beside the sums."""
         shard = self.largest(shard_rows)
         # the shard, and two copies of its file during the write
         featurize = self.batch_bytes() + 12 * shard
@@ -153,7 +161,7 @@ class FeatureTask(Task):
         rows, targets = self.split.n_train, self.split.classes or 1
         held = 8 * len(self.split.valid.y) * targets * solver.lambda_count  # predictions of every lambda
         regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard + held
-        return max(featurize, regress)
+        return max(featurize, regress) if stored else self.batch_bytes() + regress
 
     def model_rows(self) -> np.ndarray:
         """Return those rows of the sample that give the same fit."""
@@ -209,7 +217,11 @@ class KernelTask(Task):
         """Number of training rows."""
         return self.split.n_train
 
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
+        """See Task."""
+        return f"the kernel values of {self.method.name}", "Take features=stored, or a method with features."
+
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
         """Return the bytes of the Gram matrix as assembled, centred and factored."""
         return dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)
 

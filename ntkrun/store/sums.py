@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 SUFFIX = ".sums"
 NAME = re.compile(r"([0-9a-f]{24})-(\d{5,})-of-(\d{5,})\.sums")
 FORMAT = 1  # raise it if the sums of the same features change
+FILES = 5  # most at a time: two that last, two that pass, one being written
 SECONDS = 30.0  # of work between two files
 ROWS = 256  # of the Gram matrix, written at a time
 SHARE = 0.1  # most of the time that writing may take
