@@ -145,6 +145,12 @@ class Pool(Executor):
         """Start the workers."""
         raise NotImplementedError
 
+    def begin(self) -> None:
+        """Start the workers if there are none."""
+        if not self._started:
+            self.start()
+            self._started = True
+
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """Submit one call."""
         raise NotImplementedError
@@ -181,9 +187,7 @@ class Pool(Executor):
             if broken and not flying:
                 self.__exit__()
                 broken = False
-            if not self._started:
-                self.start()
-                self._started = True
+            self.begin()
             width = 1 if suspects else self.width
             ahead = max(ahead, self.width if near else len(tasks))
             while todo and not broken and len(flying) < width and todo[0] <= first + ahead:
@@ -200,10 +204,7 @@ class Pool(Executor):
                     todo.appendleft(number)
                     name = tasks[number].name
                     if tries[number] > self.retries:
-                        raise MachineError(
-                            f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
-                            "Check the memory of the workers, or set executor=serial."
-                        ) from error
+                        raise lost(name, error) from error
                     log.warning("%s has lost its worker and is retried", name)
                 else:
                     suspects.discard(number)
@@ -212,6 +213,14 @@ class Pool(Executor):
                         first += 1
                     yield number, result
                     del result  # it may be large
+
+
+def lost(name: str, error: Exception) -> MachineError:
+    """Return the error for a task that has lost its worker too often."""
+    return MachineError(
+        f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
+        "Check the memory of the workers, or set executor=serial."
+    )
 
 
 def _same(state: S) -> S:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import copy
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ntkrun.errors import MachineError, must_be
-from ntkrun.executors.base import RETRIES, Pool
+from ntkrun.executors.base import RETRIES, Call, Pool, S, in_worker, lost
 
 PATIENCE = 60  # seconds to wait for the first worker of a cluster
 
@@ -92,8 +95,38 @@ class Dask(Pool):
         """Submit one call."""
         return self._pool.submit(function, *arguments)
 
+    def folded(
+        self, function: Callable[..., Any], tasks: Sequence[Call], merge: Callable[[S, Any], S], state: S
+    ) -> Iterator[Callable[[], S]]:
+        """Merge the results into a state, in the tasks' order, in the workers.
+
+        Results go from worker to worker. A state is kept by two of them, so that a lost worker costs its own
+        tasks only, and comes to this process if it is asked for.
+        """
+        self.begin()
+        total, parts, width = self._client.scatter(state, hash=False), deque[Any](), self.width
+        todo = deque(tasks)
+        for task in tasks:
+            while todo and len(parts) < width:
+                call = (in_worker, self.share, function, *todo.popleft().arguments)
+                parts.append(self._client.submit(*call, pure=False))
+            total = self._client.submit(
+                in_worker, self.share, fresh, merge, total, parts.popleft(), pure=False
+            )
+            if error := total.exception():
+                if isinstance(error, self.lost):
+                    raise lost(task.name, error) from error
+                raise error
+            self._client.replicate(total, 2)
+            yield cache(total.result)
+
     def stop(self) -> None:
         """Leave the cluster, and stop it if it was started here."""
         self._client.close(timeout=5)
         if self._cluster is not None:
             self._cluster.close(timeout=5)
+
+
+def fresh(merge: Callable[[S, Any], S], state: S, result: Any) -> S:
+    """Return the merged state, and leave the state as it is: the scheduler may need it again."""
+    return merge(copy.deepcopy(state), result)
