@@ -252,7 +252,7 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(tmp_path, monkeypatch, halts
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(MachineError, match="could not be written: .*choose another output_dir"):
+    with pytest.raises(MachineError, match=r"could not be written: .*choose another output_dir"):
         summed_numbers(task, tmp_path)
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in files(tmp_path)} == kept

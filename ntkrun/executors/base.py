@@ -204,7 +204,7 @@ class Pool(Executor):
                     todo.appendleft(number)
                     name = tasks[number].name
                     if tries[number] > self.retries:
-                        raise lost(name, error) from error
+                        raise gone(name, error) from error
                     log.warning("%s has lost its worker and is retried", name)
                 else:
                     suspects.discard(number)
@@ -215,7 +215,7 @@ class Pool(Executor):
                     del result  # it may be large
 
 
-def lost(name: str, error: Exception) -> MachineError:
+def gone(name: str, error: Exception) -> MachineError:
     """Return the error for a task that has lost its worker too often."""
     return MachineError(
         f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "

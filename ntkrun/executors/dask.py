@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any
 
 from ntkrun.errors import MachineError, must_be
-from ntkrun.executors.base import RETRIES, Call, Pool, S, in_worker, lost
+from ntkrun.executors.base import RETRIES, Call, Pool, S, gone, in_worker
 
 PATIENCE = 60  # seconds to wait for the first worker of a cluster
 
@@ -104,20 +104,18 @@ class Dask(Pool):
         tasks only, and comes to this process if it is asked for.
         """
         self.begin()
-        total, parts, width = self._client.scatter(state, hash=False), deque[Any](), self.width
-        todo = deque(tasks)
+        client, todo, parts = self._client, deque(tasks), deque[Any]()
+        total = client.scatter(state, hash=False)
+        client.replicate(total, 2)
         for task in tasks:
-            while todo and len(parts) < width:
+            while todo and len(parts) < self.width:
                 call = (in_worker, self.share, function, *todo.popleft().arguments)
-                parts.append(self._client.submit(*call, pure=False))
-            total = self._client.submit(
-                in_worker, self.share, fresh, merge, total, parts.popleft(), pure=False
-            )
+                parts.append(client.submit(*call, pure=False))
+            call = (in_worker, self.share, fresh, merge, total, parts.popleft())
+            total = client.submit(*call, pure=False)
             if error := total.exception():
-                if isinstance(error, self.lost):
-                    raise lost(task.name, error) from error
-                raise error
-            self._client.replicate(total, 2)
+                raise gone(task.name, error) if isinstance(error, self.lost) else error
+            client.replicate(total, 2)
             yield cache(total.result)
 
     def stop(self) -> None:
