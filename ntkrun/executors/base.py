@@ -204,7 +204,7 @@ class Pool(Executor):
                     todo.appendleft(number)
                     name = tasks[number].name
                     if tries[number] > self.retries:
-                        raise gone(name, error) from error
+                        raise gone(name, type(error).__name__) from error
                     log.warning("%s has lost its worker and is retried", name)
                 else:
                     suspects.discard(number)
@@ -215,10 +215,10 @@ class Pool(Executor):
                     del result  # it may be large
 
 
-def gone(name: str, error: Exception) -> MachineError:
+def gone(name: str, how: str) -> MachineError:
     """Return the error for a task that has lost its worker too often."""
     return MachineError(
-        f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
+        f"{name} has lost its worker {RETRIES + 1} times ({how}). "
         "Check the memory of the workers, or set executor=serial."
     )
 

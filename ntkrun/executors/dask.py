@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+from asyncio import CancelledError
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
@@ -106,23 +108,36 @@ class Dask(Pool):
         self.begin()
         client, todo, parts = self._client, deque(tasks), deque[Any]()
         total = client.scatter(state, hash=False)
-        client.replicate(total, 2)
+        self._copy(total)
         for task in tasks:
             while todo and len(parts) < self.width:
                 call = (in_worker, self.share, function, *todo.popleft().arguments)
                 parts.append(client.submit(*call, pure=False))
             call = (in_worker, self.share, fresh, merge, total, parts.popleft())
             total = client.submit(*call, pure=False)
-            if error := total.exception():
-                raise gone(task.name, error) if isinstance(error, self.lost) else error
-            client.replicate(total, 2)
+            try:
+                error = total.exception()
+            except CancelledError:  # all workers that held the state are gone
+                raise gone(task.name, "CancelledError") from None
+            if error:
+                raise gone(task.name, "KilledWorker") if isinstance(error, self.lost) else error
+            self._copy(total)
             yield cache(total.result)
+
+    def _copy(self, future: Any) -> None:
+        """Keep a second copy of a result, if there is a second worker."""
+        if len(self._client.nthreads()) > 1:
+            # a worker may come or go meanwhile: without a copy, its loss costs more time
+            with contextlib.suppress(ValueError):
+                self._client.replicate(future, 2)
 
     def stop(self) -> None:
         """Leave the cluster, and stop it if it was started here."""
-        self._client.close(timeout=5)
-        if self._cluster is not None:
-            self._cluster.close(timeout=5)
+        # on a busy machine they may take longer; their processes end with this one
+        with contextlib.suppress(TimeoutError):
+            self._client.close(timeout=5)
+            if self._cluster is not None:
+                self._cluster.close(timeout=5)
 
 
 def fresh(merge: Callable[[S, Any], S], state: S, result: Any) -> S:
