@@ -34,6 +34,7 @@ SECTIONS: dict[str, Registry] = {
     "solver": SOLVERS,
     "executor": EXECUTORS,
 }
+FEATURES = ("stored", "summed", "auto")
 BASELINES = ("auto", "exact", "estimate", "none")
 NUMBERS = ("feature_dim", "degree", "depth", "filter_size", "seed")
 SIZES = {"rows": 4, "trials": 1, "feature_dim": 512}  # smallest study_size
@@ -59,6 +60,7 @@ class RunConfig:
     executor: Executor
     baseline: str
     features_dtype: str | None
+    features: str
     shard_rows: int
     output_dir: Path
     tracker: Tracker
@@ -78,6 +80,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     from ntkrun.maths.method.base import torch_device
     from ntkrun.tracking.tracker import Tracker
 
+    record = {"features": "stored"} | record  # records of earlier versions lack it
     if problems := _shape(record):
         raise ConfigError(" ".join(problems))
     record = _absolute(record)
@@ -94,6 +97,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         problems += faults[kind or "images"]
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
     problems += _features_dtype(record, made["method"])
+    problems += checks.choice("ntkrun", "features", record["features"], FEATURES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
     if record["study"] is not None:
         problems += checks.choice("ntkrun", "study", record["study"], STUDIES.names)
@@ -120,6 +124,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         executor=made["executor"],
         baseline=record["baseline"],
         features_dtype=record.get("features_dtype"),
+        features=record["features"],
         shard_rows=record["shard_rows"],
         output_dir=output_dir,
         tracker=tracker,

@@ -5,19 +5,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ntkrun import NUMBERS, machine
 from ntkrun.config import RunConfig, as_typed
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
+from ntkrun.executors.base import Executor
 from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import Method
 from ntkrun.maths.scores import described
 from ntkrun.model import Model
 from ntkrun.report import run_figures
-from ntkrun.stages import baseline, data, featurize, memory, regress, score
+from ntkrun.stages import baseline, data, featurize, memory, plan, regress, score, summed
 from ntkrun.stages.tasks import Task, task_of
 from ntkrun.store import modes
 from ntkrun.store.features import Features
@@ -112,36 +115,47 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     solver, executor, shard_rows = config.solver, config.executor, config.shard_rows
     solver.check(split.classes)
     task = task_of(split, config.method, config.features_dtype)
-    plan = memory.plan(task, shard_rows, solver, executor)
+    plan.check(config.features, task, solver)
+    memory.plan(task, shard_rows, solver, executor, config.features != "summed")
     task.fit()
-    planned = max(machine.peak_rss_mb(), machine.rss_mb() + plan.here / (1 << 20))
+    root = config.output_dir / "features"
+    needs = plan.complete(config.features, task, root, shard_rows, solver, executor)
+    planned = max(machine.peak_rss_mb(), machine.rss_mb() + needs.here / (1 << 20))
     # an error before this line leaves nothing behind
     key = content_key(featurize.spec_of(task, shard_rows))
     path = folder.open(f"{split.name}-{task.method.name}", config.record, key)
     if split.inputs.table:
         folder.write("columns.json", {"columns": split.inputs.table.record()})
 
-    root = config.output_dir / "features"
-    features = featurize.compute(task, root, shard_rows, executor)
-    fit = regress.run(features.train, features.valid, task.method, solver, executor)
-    scores = score.run(fit, features.test)
-    peak = machine.peak_rss_mb()
-    mlmodel.save(_model(task, fit), path / "model")
+    with _features(task, root, shard_rows, executor, needs.stored) as features:
+        fit = regress.run(features.train, features.valid, task.method, solver, executor)
+        scores = score.run(fit, features.test)
+        peak = machine.peak_rss_mb()
+        mlmodel.save(_model(task, fit), path / "model")
 
-    result = _named(task.method, features, split)
-    result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
-    if reference := task.reference():
-        exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
-        if exact is not None:
-            result |= _compared(exact, scores, result["time/total_s"])
-            lam = fit.predictor.lam
-            result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
+        result = _named(task.method, features, split)
+        result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
+        if reference := task.reference():
+            exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
+            if exact is not None:
+                result |= _compared(exact, scores, result["time/total_s"])
+                lam = fit.predictor.lam
+                result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
     result["kind"] = task.kind
     result["time/wall_s"] = time.perf_counter() - start
     lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
     folder.write("lambda_path.json", lambda_path)
     run_figures.draw(path / "figures", fit, scores, split.class_names, result)
     return result
+
+
+def _features(
+    task: Task, root: Path, shard_rows: int, executor: Executor, stored: bool
+) -> AbstractContextManager[Features]:
+    """Return the features, all computed or to be computed when they are read."""
+    if stored:
+        return nullcontext(featurize.compute(task, root, shard_rows, executor))
+    return summed.opened(task, root, shard_rows, executor)
 
 
 def _model(task: Task, fit: regress.Fit) -> Model:
@@ -194,6 +208,7 @@ def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[
         "time/predict_s": scores.seconds,
         "time/total_s": features.seconds + fit.seconds + scores.seconds,
         "cache/shards_reused": features.reused,
+        "cache/features": "stored" if features.train.stored else "summed",
     }
     held = described(fit.prediction, fit.labels, fit.classes, fit.confidence.temperature)
     more = {f"test/{k}": v for k, v in scores.more.items()} | {f"valid/{k}": v for k, v in held.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,17 +23,18 @@ from ntkrun.stages import memory
 from ntkrun.stages.tasks import Piece, Task, task_of
 from ntkrun.store import lock
 from ntkrun.store.atomic import make_folder, remove_temporaries
+from ntkrun.store.computed import Computed
 from ntkrun.store.features import Features, Test, Train, Valid
 from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
 log = logging.getLogger(__name__)
 
 
-def pieces(split: Split, shard_rows: int) -> list[Piece]:
-    """Return the pieces of all parts in order, one per shard."""
+def pieces(split: Split, shard_rows: int, roles: Sequence[Role] = tuple(Role)) -> list[Piece]:
+    """Return the pieces of the parts in order, one per shard."""
     out = []
     shard_rows = max(1, shard_rows // split.views) * split.views  # keeps the views of an example together
-    for role in Role:
+    for role in roles:
         n = len(split.part(role))
         count = -(-n // shard_rows)
         out += [
@@ -62,14 +63,35 @@ def spec_of(task: Task, shard_rows: int) -> dict[str, Any]:
 
 
 def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Features:
-    """Compute every missing shard, and return all of them.
+    """Compute every missing shard, and return all of them."""
+    every = pieces(task.split, shard_rows)
+    store, reused, seconds = stored(task, root, shard_rows, every, executor)
+    return features_of(task, every, dict.fromkeys(Role, store), reused, seconds)
+
+
+def features_of(
+    task: Task, every: list[Piece], stores: Mapping[Role, ShardStore | Computed], reused: int, seconds: float
+) -> Features:
+    """Return the shards by role, each role's from its store."""
+    split = task.split
+    form = (task.device, task.columns, split.views, split.classes)
+    names = {role: [piece.name for piece in every if piece.role is role] for role in Role}
+    train = Train(stores[Role.TRAIN], names[Role.TRAIN], *form)
+    valid = Valid(stores[Role.VALID], names[Role.VALID], *form)
+    test = Test(stores[Role.TEST], names[Role.TEST], *form)
+    return Features(train, valid, test, reused, task.fit_seconds + seconds)
+
+
+def stored(
+    task: Task, root: Path, shard_rows: int, every: list[Piece], executor: Executor
+) -> tuple[ShardStore, int, float]:
+    """Compute the missing shards among some; return the store, the number that was there, and the seconds.
 
     Only one process works on a key at a time; others wait and then find the work done. The next run checks
     and keeps the finished shards of a killed run.
     """
-    split, spec = task.split, spec_of(task, shard_rows)
+    spec = spec_of(task, shard_rows)
     folder = root / content_key(spec)
-    every = pieces(split, shard_rows)
     make_folder(folder)
     with lock.held(folder / ".lock", "output_dir"):
         remove_temporaries(folder)
@@ -89,11 +111,7 @@ def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Feat
     seconds = sum(store.receipts[piece.name].seconds for piece in every)
     units = sum(map(task.units, every))
     log.info("%s %d %s in %.1f s%s", task.title, units, task.unit, seconds, "" if todo else " (earlier)")
-    names = {role: [piece.name for piece in every if piece.role is role] for role in Role}
-    form = (task.device, task.columns, split.views, split.classes)
-    train = Train(store, names[Role.TRAIN], *form)
-    valid, test = Valid(store, names[Role.VALID], *form), Test(store, names[Role.TEST], *form)
-    return Features(train, valid, test, reused, task.fit_seconds + seconds)
+    return store, reused, seconds
 
 
 def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executor) -> None:

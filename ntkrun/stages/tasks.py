@@ -30,6 +30,11 @@ class Piece(NamedTuple):
     start: int
     stop: int
 
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
 
 class Task(ABC):
     """Fit a method, compute pieces with it, estimate its memory, name the rows that a saved model needs."""
@@ -68,8 +73,12 @@ class Task(ABC):
         """Columns of a piece, known before the method is fitted."""
 
     @abstractmethod
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
         """Return the bytes needed beyond what is loaded, after the fit: batch, shard, solver."""
+
+    @abstractmethod
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
+        """Return what needs stored features, and the remedy; None if their sums are enough."""
 
     def fit_bytes(self) -> int:
         """Return the bytes that the fit needs and frees, beyond what is loaded."""
@@ -87,6 +96,11 @@ class Task(ABC):
         """Return the bytes of a batch in flight."""
         shape = self.method.shape_of(self.split.train.x.shape[1:])
         return max(BATCH_BYTES, self.method.bytes_per_row(shape))
+
+    def feature_bytes(self, rows: int) -> int:
+        """Return the bytes of the stored values of some rows, before they are known."""
+        computed = torch.finfo(self.dtype).bits // 8
+        return rows * self.columns * (BYTES[self.features_dtype] if self.features_dtype else computed)
 
     def largest(self, shard_rows: int) -> int:
         """Return the number of entries in the largest shard."""
@@ -138,8 +152,12 @@ class FeatureTask(Task):
         """See Task."""
         return self.method.columns_for(self.split.train.x.shape[1:])
 
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
         """See Task."""
+        return solver.rereads(self.split.n_train, self.columns)
+
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
+        """See Task. Features that are not stored are computed beside the sums."""
         shard = self.largest(shard_rows)
         # the shard, and two copies of its file during the write; rounded features are one more
         featurize = self.batch_bytes() + (8 + BYTES[self.features_dtype or "float32"]) * shard
@@ -147,7 +165,7 @@ class FeatureTask(Task):
         rows, targets = self.split.n_train, self.split.classes or 1
         held = 8 * len(self.split.valid.y) * targets * solver.lambda_count  # predictions of every lambda
         regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard + held
-        return max(featurize, regress)
+        return max(featurize, regress) if stored else self.batch_bytes() + regress
 
     def model_rows(self) -> np.ndarray:
         """Return those rows of the sample that give the same fit."""
@@ -203,7 +221,11 @@ class KernelTask(Task):
         """Number of training rows."""
         return self.split.n_train
 
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
+        """See Task."""
+        return f"the kernel values of {self.method.name}", "Take features=stored, or a method with features."
+
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
         """Return the bytes of the Gram matrix as assembled, centred and factored."""
         return dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)
 

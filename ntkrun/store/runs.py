@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 # arguments of a method that are set by a key of another name
 LINKED = {"n_components": "feature_dim", "random_state": "seed"}
 # keys that do not change a result
-INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor")
+INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor", "features")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import sys
 from ntkrun.cli.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
+from ntkrun.store import sums
 from ntkrun.store.runs import load
 from ntkrun.store.shards import ShardStore, stores_in
 from ntkrun.tracking.database import lost, settle
@@ -44,6 +45,12 @@ def run(options: argparse.Namespace) -> int:
                 except IntegrityError as error:
                     bad.append(str(error))
                 advance(1)
+    summed = sorted((root / "features").glob(f"*/*{sums.SUFFIX}"))
+    for path in summed:
+        try:
+            sums.read(path)
+        except IntegrityError as error:
+            bad.append(f"{error} They are computed again")
     runs = sorted(p for p in (root / "runs").glob("*") if p not in hidden and p.is_dir())
     for folder in runs:
         try:
@@ -60,14 +67,15 @@ def run(options: argparse.Namespace) -> int:
         bad.append(str(error))
     for message in bad:
         sys.stdout.write(message + "\n")
-    if not (stores or runs or hidden):
+    if not (stores or summed or runs or hidden):
         sys.stdout.write(f"{root} holds no run and no features: there is nothing to verify\n")
         return 0
     state = f"{len(bad)} damaged" if bad else "nothing damaged"
     if hidden:
         state = f"{len(bad)} damaged, and {len(hidden)} more that cannot be read"
+    also = f", {len(summed)} files of sums" if summed else ""
     sys.stdout.write(
-        f"{len(stores)} sets of features with {shards} shards and {len(runs)} run folders: {state}\n"
+        f"{len(stores)} sets of features with {shards} shards{also} and {len(runs)} run folders: {state}\n"
     )
     if bad:
         return IntegrityError.exit_code
