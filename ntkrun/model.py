@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from ntkrun.datasets.csr_files import packed, unpacked
 from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.labels import Labels
 from ntkrun.datasets.preprocess import PREPROCESS
@@ -42,7 +42,7 @@ class Model:
         Fitted.
     preprocess : Preprocess
     predictor : Linear or KernelPredictor
-    sample : ndarray (s, ...)
+    sample : ndarray (s, ...), or csr_array (s, d) of sparse rows
         Raw training rows that `load` fits the method to again, which is deterministic: all rows for an exact
         kernel, one if the method only needs their shape.
     views : int
@@ -60,7 +60,7 @@ class Model:
     method: Method
     preprocess: Preprocess
     predictor: Linear | KernelPredictor
-    sample: np.ndarray
+    sample: Any
     views: int
     class_names: list[str] | None
     inputs: Inputs
@@ -83,7 +83,7 @@ class Model:
         Inputs have the form of the training data, see `Inputs.array`; DataError for anything else.
         """
         x = self.inputs.array(x)
-        parts = [self._values(x[start : start + ROWS]) for start in range(0, len(x), ROWS)]
+        parts = [self._values(x[start : start + ROWS]) for start in range(0, x.shape[0], ROWS)]
         return np.concatenate(parts) if parts else np.empty((0, self.predictor.weight.shape[1]))
 
     def codes(self, y: Any) -> np.ndarray:
@@ -120,7 +120,7 @@ class Model:
             raise DataError(f"{self!r} is of an earlier version and lacks its confidence. Run it again.")
         return self.confidence
 
-    def _values(self, x: np.ndarray) -> np.ndarray:
+    def _values(self, x: Any) -> np.ndarray:
         z = self.method.transform(_prepared(views_of(x, self.views), self.preprocess, self.method))
         return metrics.averaged(self.predictor.predict(z).cpu(), self.views).numpy()
 
@@ -132,9 +132,10 @@ class Model:
     def save(self, folder: Path) -> None:
         """Write model.npz and model.json; MachineError if that fails."""
         arrays: dict[str, Any] = {f"preprocess{i}": a for i, a in enumerate(self.preprocess.arrays())}
+        arrays |= packed("sample", self.sample)
         arrays |= {key: getattr(self.predictor, key).cpu().numpy() for key in ("weight", "bias")}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, sample=self.sample, **arrays)
+        np.savez_compressed(buffer, **arrays)
         data = buffer.getvalue()
         write_atomic(folder / ARRAYS, data)
         record = {
@@ -177,17 +178,18 @@ class Model:
             raise IntegrityError(f"{folder / ARRAYS} is not the file that was saved. Copy it again.")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-        fitted = [arrays[f"preprocess{i}"] for i in range(2)]
-        preprocess = PREPROCESS.get(record["preprocess"]).restore(fitted)
+        scaling = PREPROCESS.get(record["preprocess"])
+        preprocess = scaling.restore([arrays[f"preprocess{i}"] for i in range(len(scaling.fitted))])
+        sample = unpacked("sample", arrays)
         options: dict[str, Any] = {k: v for k, v in record["method"].items() if k != "name"}
         made = METHODS.get(record["method"]["name"])
         if issubclass(made, ImageMethod):
             options["layout"] = options.get("layout") or "channels_last"  # as in the sample
         method = made(**options, device=device)
-        method.fit(_prepared(arrays["sample"], preprocess, method))
+        method.fit(_prepared(sample, preprocess, method))
         weight, bias = (torch.from_numpy(arrays[k]).to(torch_device(device)) for k in ("weight", "bias"))
         predictor = made.predictor(weight, bias, record["lambda"])
-        views, names, sample = int(record["views"]), record["class_names"], arrays["sample"]
+        views, names = int(record["views"]), record["class_names"]
         # older records lack inputs: those were rows, or images with channels last
         inputs = Inputs.restored({"shape": sample.shape[1:]} | record.get("inputs", {}), sample)
         labels = Labels(list(record["labels"])) if record.get("labels") else None
@@ -198,5 +200,5 @@ class Model:
         return cls(method, preprocess, predictor, sample, views, names, inputs, labels, confidence)
 
 
-def _prepared(x: np.ndarray, preprocess: Preprocess, method: Method) -> Tensor:
+def _prepared(x: Any, preprocess: Preprocess, method: Method) -> Any:
     return prepared(x, preprocess, DTYPES[method.dtype], torch_device(method.device))

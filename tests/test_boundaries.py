@@ -14,7 +14,7 @@ RANKS = [
     ["ntkrun", "errors"],
     ["checks", "log", "progress", "registry"],
     ["machine"],
-    ["maths.rng", "maths.eigen", "maths.threads", "maths.layout", "maths.metrics"],
+    ["maths.rng", "maths.eigen", "maths.threads", "maths.layout", "maths.metrics", "maths.sparse"],
     ["maths.dual", "maths.sketch", "maths.sampling"],
     ["maths.kernel", "maths.network"],
     ["maths.ridge"],

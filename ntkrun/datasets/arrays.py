@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from ntkrun.datasets.rows import Rows, arranged, blocks, cast, largest
 from ntkrun.errors import DataError, must_be
-from ntkrun.maths.layout import channels_last, image_shape
+from ntkrun.maths.layout import image_shape
 
 LARGEST = 1e150
 # label types that stay as they are: their bytes are part of data hashes and shards
 LABELS = ("int8", "int16", "int32", "int64", "uint8")
 
 
-def checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def checked(name: str, role: str, x: Rows, y: np.ndarray) -> tuple[Any, np.ndarray]:
     """Return inputs (n, d), (n, H, W) or four-dimensional and labels (n,), finite, in types torch supports.
+
+    The inputs are walked over once.
 
     Raises DataError for other shapes and types, non-finite numbers, and inputs above LARGEST.
     """
@@ -21,32 +26,42 @@ def checked(name: str, role: str, x: np.ndarray, y: np.ndarray) -> tuple[np.ndar
         raise DataError(must_be(f"{role} arrays", name, "of a real number type", f"{x.dtype}, {y.dtype}"))
     if x.ndim not in (2, 3, 4):
         raise DataError(must_be(f"x_{role}", name, "rows (n, d) or images (n, H, W, C)", x.shape))
-    if y.ndim not in (1, 2) or len(x) != len(y):
-        raise DataError(must_be(f"y_{role}", name, f"one label for each of {len(x)} rows", y.shape))
+    if y.ndim not in (1, 2) or x.shape[0] != len(y):
+        raise DataError(must_be(f"y_{role}", name, f"one label for each of {x.shape[0]} rows", y.shape))
     if min(x.shape) == 0:
         raise DataError(must_be(f"x_{role}", name, "not empty", x.shape))
-    x, y = finite(f"x_{role}", name, x), finite(f"y_{role}", name, y)
-    if x.dtype.kind == "f" and float(np.abs(x).max()) > LARGEST:
-        row = int(np.abs(x).reshape(len(x), -1).max(1).argmax())
-        constraint = f"at most {LARGEST:g} in size (row {row} is not): its square overflows"
-        raise DataError(must_be(f"x_{role}", name, constraint, float(np.abs(x).max()), "Scale it."))
+    x, y = finite(f"x_{role}", name, x, LARGEST), finite(f"y_{role}", name, y)
     return x, y
 
 
-def finite(parameter: str, owner: str, array: np.ndarray) -> np.ndarray:
-    """Return the array, with longer floats as float64; DataError for nan and infinity."""
-    if array.dtype.kind != "f":
-        return array
-    with np.errstate(over="ignore"):  # values too large for float64 are refused below
-        array = array.astype(np.float64) if array.dtype.itemsize > 8 else array
-    if not np.isfinite(array).all():
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
-        constraint = f"finite (row {row} is not)"
-        raise DataError(must_be(parameter, owner, constraint, "nan or inf", "Clean the rows."))
-    return array
+def finite(parameter: str, owner: str, x: Any, most: float = np.inf) -> Any:
+    """Return numbers (n, ...), in memory or not, with longer floats as float64.
+
+    Raises DataError for nan and infinity, and for entries above `most` in size.
+    """
+    if x.dtype.kind != "f":
+        return x
+    if x.dtype.itemsize > 8:
+        x = cast(x, np.float64)
+    start, size, row = 0, 0.0, 0
+    for block in blocks(x):
+        sizes = largest(block)
+        # the largest entry of a row is finite only if all are
+        if not np.isfinite(sizes).all():
+            bad = start + int(np.flatnonzero(~np.isfinite(sizes))[0])
+            raise DataError(
+                must_be(parameter, owner, f"finite (row {bad} is not)", "nan or inf", "Clean the rows.")
+            )
+        if sizes.max() > size:
+            size, row = float(sizes.max()), start + int(sizes.argmax())
+        start += len(sizes)
+    if size > most:
+        constraint = f"at most {most:g} in size (row {row} is not): its square overflows"
+        raise DataError(must_be(parameter, owner, constraint, size, "Scale it."))
+    return x
 
 
-def working_layout(name: str, role: str, x: np.ndarray, layout: str | None) -> np.ndarray:
+def working_layout(name: str, role: str, x: Rows, layout: str | None) -> Any:
     """Return rows unchanged and images with channels last, (n, H, W, C), contiguous if converted.
 
     Raises DataError for rows with layout "channels_first" and for images of unclear layout if it is None.
@@ -57,9 +72,7 @@ def working_layout(name: str, role: str, x: np.ndarray, layout: str | None) -> n
             raise DataError(must_be("layout", name, "null for rows (n, d)", layout, remedy))
         return x
     image_shape(x.shape[1:], layout, name, f"x_{role}", "dataset.layout")
-    if x.ndim == 4 and layout != "channels_first":
-        return x
-    return np.ascontiguousarray(channels_last(x, layout))
+    return arranged(x, layout)
 
 
 def labels_of(name: str, role: str, y: np.ndarray, classes: int) -> np.ndarray:

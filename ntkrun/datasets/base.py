@@ -13,9 +13,11 @@ from ntkrun.datasets.fetch import obtain
 from ntkrun.datasets.images.listing import SUFFIXES
 from ntkrun.datasets.images.new import new_images
 from ntkrun.datasets.inputs import Inputs
-from ntkrun.datasets.labels import flat, labels_of
-from ntkrun.datasets.new import New, new_rows
+from ntkrun.datasets.labels import Labels, flat, labels_of
+from ntkrun.datasets.new import New, new_rows, new_svmlight
+from ntkrun.datasets.parts import test_rows
 from ntkrun.datasets.preprocess import PREPROCESS
+from ntkrun.datasets.rows import Rows, subset
 from ntkrun.datasets.split import Split, make_split
 from ntkrun.errors import DataError, must_be
 from ntkrun.maths.layout import LAYOUTS
@@ -34,10 +36,12 @@ class DataSource:
         Share of the training rows held out to choose lambda.
     split_seed : int
         Seed of the subsets and the held-out part; a sweep over `seed` does not change it.
-    preprocess : {"standardize", "contrast", "zca", "quantile", "none"}
+    preprocess : {"standardize", "contrast", "zca", "quantile", "scale", "tfidf", "none"}
         Fitted on train. standardize: zero mean and unit variance per channel or column; contrast: then
         equal brightness and contrast of all images; zca: whitening of images of unit norm; quantile: normal
-        quantiles of the ranks in each column or channel; none: nothing.
+        quantiles of the ranks in each column or channel; scale: division by the largest absolute value of
+        each column or channel; tfidf: counts of words weighted by their rarity, rows of length 1; none:
+        nothing. Sparse rows take the last three.
     augment : {"none", "flip"}
         flip: each image and its mirror image are separate rows; predictions average both.
     data_dir : str or None
@@ -74,6 +78,8 @@ class DataSource:
 
     def new(self, path: Path, inputs: Inputs) -> New:
         """Return rows to predict: arrays, or images in files; DataError for a file of another kind."""
+        if inputs.sparse and path.suffix not in (".npy", ".npz"):
+            return new_svmlight(path, inputs)
         if path.is_dir() or path.suffix.lower() in SUFFIXES:
             return new_images(path, inputs)
         return new_rows(path)
@@ -120,7 +126,62 @@ class ArchiveSource(DataSource):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArraySource(DataSource):
+class LabelledSource(DataSource):
+    """Data set of the user's rows with labels.
+
+    Parameters
+    ----------
+    task : {"classification", "regression"}
+        Labels of classification are words or whole numbers, (n,) or (n, 1), or one-hot rows (n, k).
+    classes : int or None
+        k, if the labels are 0..k-1 and training lacks some of them; None takes those in training.
+    """
+
+    task: str = "classification"
+    classes: int | None = None
+
+    def problems(self) -> list[str]:
+        """Return one sentence for every wrong parameter."""
+        out = super().problems()
+        out += checks.choice(type(self).__name__, "task", self.task, ("classification", "regression"))
+        if self.classes is not None:
+            out += checks.integer(type(self).__name__, "classes", self.classes, 2)
+        return out
+
+    def split(
+        self, name: str, x: Rows, y: np.ndarray, x_test: Rows, y_test: np.ndarray, *, first: int = 0
+    ) -> Split:
+        """Return the split of these arrays; DataError for labels that do not fit."""
+        y, classes, labels = self._coded(name, y)
+        if classes is not None:
+            y_test = flat(y_test, "y_test", name)
+            y_test = labels.codes(y_test, "y_test", name) if labels else y_test
+        parts = (x, y), (x_test, y_test)
+        return make_split(name, *parts, classes=classes, labels=labels, first=first, **self.subset())
+
+    def divided(self, name: str, x: Rows, y: np.ndarray, fraction: float, *, first: int = 0) -> Split:
+        """Return the split of arrays without a test part: a `fraction` of the rows becomes one."""
+        y, classes, labels = self._coded(name, y)
+        if x.ndim and len(y) != x.shape[0]:
+            raise DataError(must_be("y", name, f"one label for each of {x.shape[0]} rows", y.shape))
+        mask = test_rows(y, classes, fraction, self.split_seed)
+        parts = (subset(x, ~mask), y[~mask]), (subset(x, mask), y[mask])
+        return make_split(name, *parts, classes=classes, labels=labels, first=first, **self.subset())
+
+    def _coded(self, name: str, y: np.ndarray) -> tuple[np.ndarray, int | None, Labels | None]:
+        """Return labels of training (n,), how many classes they have, and the classes unless 0..k-1."""
+        if self.task != "classification":
+            return y, None, None
+        y = flat(y, "y_train", name)
+        if self.classes is not None:
+            return y, self.classes, None
+        if labels := labels_of(y, "y_train", name):
+            return labels.codes(y, "y_train", name), len(labels.values), labels
+        return y, len(np.unique(y)), None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArraySource(LabelledSource):
     """Data set of the user's arrays.
 
     Parameters
@@ -128,38 +189,16 @@ class ArraySource(DataSource):
     layout : {"channels_last", "channels_first"} or None
         Position of the channels of images: (n, H, W, C) or (n, C, H, W). None takes the first and refuses
         shapes that look like the second. (n, H, W) are grey images in any case.
-    task : {"classification", "regression"}
-        Labels of classification are words or whole numbers, (n,) or (n, 1), or one-hot rows (n, k).
-    classes : int or None
-        k, if the labels are 0..k-1 and training lacks some of them; None takes those in training.
     """
 
     layout: str | None = None
-    task: str = "classification"
-    classes: int | None = None
 
     def problems(self) -> list[str]:
         """Return one sentence for every wrong parameter."""
         out = super().problems()
         if self.layout is not None:
             out += checks.choice(type(self).__name__, "layout", self.layout, LAYOUTS)
-        out += checks.choice(type(self).__name__, "task", self.task, ("classification", "regression"))
-        if self.classes is not None:
-            out += checks.integer(type(self).__name__, "classes", self.classes, 2)
         return out
-
-    def split(self, name: str, x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> Split:
-        """Return the split of these arrays; DataError for labels that do not fit."""
-        classes = labels = None
-        if self.task == "classification":
-            y, y_test = flat(y, "y_train", name), flat(y_test, "y_test", name)
-            if (classes := self.classes) is None:
-                labels = labels_of(y, "y_train", name)
-                classes = len(labels.values) if labels else len(np.unique(y))
-            if labels:
-                y, y_test = labels.codes(y, "y_train", name), labels.codes(y_test, "y_test", name)
-        parts = (x, y), (x_test, y_test)
-        return make_split(name, *parts, classes=classes, labels=labels, **self.subset())
 
     def subset(self) -> dict:
         """Return the arguments of `make_split` that all data sets share, and the layout."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 
 from ntkrun.datasets.arrays import finite
 from ntkrun.datasets.table.prepare import Prepare
 from ntkrun.errors import DataError, few, must_be
 from ntkrun.maths.layout import channels_last, image_shape
+from ntkrun.maths.sparse import canonical, is_sparse
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Inputs:
         The first training row of such a table.
     targets : list of str or None
         Names of the columns that are predicted.
+    sparse : bool
+        Whether rows are sparse.
+    first : int
+        Number of the first column in svmlight files, 0 or 1.
     """
 
     shape: tuple[int, ...]
@@ -45,6 +51,8 @@ class Inputs:
     table: Prepare | None = None
     example: list[Any] | None = None
     targets: list[str] | None = None
+    sparse: bool = False
+    first: int = 0
 
     @classmethod
     def of_table(cls, table: Prepare, first: Any, targets: list[str] | None) -> Inputs:
@@ -57,8 +65,9 @@ class Inputs:
 
     def record(self) -> dict[str, Any]:
         """Return all attributes for a file except dtype, which the arrays beside it have."""
-        out = {"shape": self.shape, "layout": self.layout, "columns": self.columns}
+        out: dict[str, Any] = {"shape": self.shape, "layout": self.layout, "columns": self.columns}
         out |= {"targets": self.targets} if self.targets else {}
+        out |= {"sparse": True, "first": self.first} if self.sparse else {}
         return out | ({"table": self.table.record(), "example": self.example} if self.table else {})
 
     @classmethod
@@ -72,6 +81,8 @@ class Inputs:
                 raise ValueError("its record of inputs does not fit its arrays")
             return inputs
         row = inputs.of(sample[:1])
+        if inputs.sparse != is_sparse(sample):
+            raise ValueError("its record of inputs does not fit its arrays")
         if inputs.array(row).shape != sample[:1].shape or len(inputs.columns or row.flat) != row.size:
             raise ValueError("its record of inputs does not fit its arrays")
         return inputs
@@ -83,18 +94,22 @@ class Inputs:
             return None
         return image_shape(self.shape, self.layout or "channels_last", "Model", "x")
 
-    def of(self, x: np.ndarray) -> np.ndarray:
+    def of(self, x: Any) -> np.ndarray:
         """Return rows in their original form, given that of training, (n, d) or (n, H, W, C).
 
-        Of a table with words it is the first training row, whatever x is.
+        Sparse rows become dense. Of a table with words it is the first training row, whatever x is.
         """
         if self.table:
             return np.array([self.example], object)
+        if self.sparse:
+            return x.toarray()
         first = len(self.shape) == 3 and self.layout == "channels_first"
         return (np.moveaxis(x, -1, 1) if first else x).reshape(len(x), *self.shape)
 
-    def array(self, x: Any) -> np.ndarray:
+    def array(self, x: Any) -> Any:
         """Return inputs in the form of training: (n, d) or (n, H, W, C), of any type of number.
+
+        A model of sparse rows takes a sparse matrix of scipy, or dense rows, and computes with the former.
 
         Rows with names may be a DataFrame, a dict of columns or a list of dicts, in any order of the names,
         or an array in the order of training. Images have the shape of training or are rows of their pixels
@@ -103,6 +118,8 @@ class Inputs:
         """
         if self.table:
             return self.table(self._frame(x))
+        if sp.issparse(x):
+            return self._sparse(x)
         if isinstance(x, Mapping) or _of_dicts(x) or (self.columns and hasattr(x, "columns")):
             x = _numbers(_frame(x, self.columns), self.columns or [])
         else:
@@ -117,7 +134,19 @@ class Inputs:
         if x.shape[1:] not in forms or x.dtype.kind not in "buif":
             expected = f"numbers of shape (n, {', '.join(map(str, self.shape))})"
             raise DataError(must_be("x", "Model", expected, f"{x.dtype} of shape {x.shape}"))
-        return channels_last(self._checked(x).reshape(len(x), *form), layout)
+        x = channels_last(self._checked(x).reshape(len(x), *form), layout)
+        return sp.csr_array(x) if self.sparse else x
+
+    def _sparse(self, x: Any) -> Any:
+        if not self.sparse or x.shape[1:] != self.shape or x.dtype.kind not in "buif":
+            expected = (
+                f"{'' if self.sparse else 'dense '}numbers of shape (n, {', '.join(map(str, self.shape))})"
+            )
+            raise DataError(must_be("x", "Model", expected, f"sparse {x.dtype} of shape {x.shape}"))
+        x = sp.csr_array(canonical(x))
+        if len(x.data):
+            self._checked(x.data)
+        return finite("x", "Model", x)
 
     def _frame(self, x: Any) -> Any:
         """Return a table with words as a DataFrame; its rows may also be lists in the order of training."""

@@ -13,6 +13,7 @@ Label = str | int | float | bool
 # more classes than this in a column of numbers are taken for an error
 MOST = 10_000
 LARGEST = 2**62
+ROWS = 1 << 20  # that are examined together
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,20 @@ class Labels:
 
     def codes(self, y: Any, parameter: str, owner: str) -> np.ndarray:
         """Return labels (n,) as numbers 0..k-1, int64; DataError for a label that is none of these."""
-        at = {value: i for i, value in enumerate(self.values)}
-        found = [at.get(label, -1) for label in plain(y)]
-        if -1 in found:
-            row = found.index(-1)
+        at, y = {value: i for i, value in enumerate(self.values)}, np.asarray(y)
+        found = np.empty(len(y), np.int64)
+        for start in range(0, len(y), ROWS):
+            some = y[start : start + ROWS]
+            # words of unlike types have no order
+            distinct, which = (some, np.arange(len(some))) if some.dtype == object else _distinct(some)
+            codes = np.array([at.get(label, -1) for label in plain(distinct)], np.int64)
+            found[start : start + ROWS] = codes[which]
+        if len(bad := np.flatnonzero(found < 0)):
+            row = int(bad[0])
             shown = ", ".join(self.names[:10]) + (", ..." if len(self.names) > 10 else "")
             constraint = f"one of the training labels {shown} (row {row} is not)"
-            raise DataError(must_be(parameter, owner, constraint, plain(y)[row]))
-        return np.array(found, np.int64)
+            raise DataError(must_be(parameter, owner, constraint, plain(y[row : row + 1])[0]))
+        return found
 
     def words(self, codes: np.ndarray) -> np.ndarray:
         """Return the labels of numbers 0..k-1, (n,), as int64, float64, bool or text."""
@@ -49,6 +56,10 @@ def plain(y: Any) -> list[Label]:
     if all(isinstance(v, float) and v.is_integer() for v in values):
         return [int(v) for v in values]
     return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values]
+
+
+def _distinct(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.unique(y, return_inverse=True)
 
 
 def flat(y: np.ndarray, parameter: str, owner: str) -> np.ndarray:
@@ -71,8 +82,7 @@ def labels_of(y: Any, parameter: str, owner: str) -> Labels | None:
 
     Raises DataError for a single class, for fractions, and for more than MOST classes.
     """
-    values = plain(y)
-    distinct = sorted(set(values))
+    distinct = sorted(set(plain(np.unique(y))))
     fractions = [v for v in distinct if isinstance(v, float) and not v.is_integer()]
     if fractions:
         shown, remedy = fractions[0], "dataset.task=regression fits numbers."

@@ -9,6 +9,9 @@ from typing import Any
 import numpy as np
 
 from ntkrun.datasets.array_files import UNREADABLE, read_npz
+from ntkrun.datasets.csr_files import KEYS, read_csr
+from ntkrun.datasets.inputs import Inputs
+from ntkrun.datasets.svmlight_files import read_svmlight
 from ntkrun.errors import DataError, must_be
 
 # names of inputs and labels in an .npz, the first that is there
@@ -34,8 +37,16 @@ class New:
     names: list[str] | None = None
 
 
+def new_svmlight(path: Path, inputs: Inputs) -> New:
+    """Return the rows and labels of a text file, with the columns of training; see `read_svmlight`."""
+    ((x, y),), _ = read_svmlight([path], inputs.shape[0], inputs.first == 0)
+    return New(x, y)
+
+
 def new_rows(path: Path) -> New:
     """Return the rows in an .npy, or in an .npz as x (or x_test), with y (or y_test) if it is there.
+
+    An .npz of scipy.sparse.save_npz holds rows alone.
 
     DataError for any other file, or one of objects.
     """
@@ -46,6 +57,8 @@ def new_rows(path: Path) -> New:
         if path.suffix == ".npy":
             return New(np.load(path, allow_pickle=False))
         arrays, names = read_npz(path, (*X, *Y))
+        if not arrays and set(KEYS) <= set(names):
+            return New(read_csr(path))
     except UNREADABLE as error:
         raise DataError(f"{path} is not a readable {kind}: {error}".splitlines()[0]) from error
     x, y = (next((arrays[name] for name in known if name in arrays), None) for known in (X, Y))

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ntkrun.datasets.array_files import UNREADABLE
 from ntkrun.datasets.base import ArraySource
 from ntkrun.datasets.npz import KEYS
+from ntkrun.datasets.sliced.file_rows import FileRows
+from ntkrun.datasets.sliced.npy import NpyArray
+from ntkrun.datasets.sliced.stored import IN_MEMORY
 from ntkrun.datasets.split import Split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
@@ -56,8 +60,11 @@ class Npy(ArraySource):
         return as_path(given) if given else as_path(str(self.path)) / f"{key}.npy"
 
 
-def read(key: str, path: Path) -> np.ndarray:
-    """Return the array of a file, as a read-only map of it if its byte order is the machine's."""
+def read(key: str, path: Path) -> Any:
+    """Return the array of a file, as a read-only map of it if its byte order is the machine's.
+
+    Inputs above IN_MEMORY bytes stay in the file, and are read by the slice.
+    """
     if not path.is_file():
         raise DataError(must_be(key, "Npy", "an existing .npy file", str(path)))
     try:
@@ -69,4 +76,11 @@ def read(key: str, path: Path) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         array.close()
         raise DataError(f"{path} is an archive of arrays. For a .npz file: dataset=npz dataset.path={path}.")
+    if (
+        array.nbytes > IN_MEMORY
+        and key.startswith("x")
+        and isinstance(array, np.memmap)
+        and array.flags.c_contiguous
+    ):
+        return FileRows.of(NpyArray(path, key, array))
     return np.asarray(array.astype(array.dtype.newbyteorder("="), copy=False))

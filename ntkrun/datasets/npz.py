@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ntkrun.datasets.array_files import UNREADABLE, read_npz
 from ntkrun.datasets.base import ArraySource
+from ntkrun.datasets.csr_files import KEYS as SPARSE
 from ntkrun.datasets.split import Split
 from ntkrun.errors import DataError, must_be
 from ntkrun.store.paths import as_path
@@ -44,6 +45,9 @@ class Npz(ArraySource):
             raise DataError(
                 f"{path} is not a readable .npz file of plain arrays: {error}".splitlines()[0]
             ) from error
+        if not arrays and set(SPARSE) <= set(names):
+            remedy = f"dataset=csr dataset.x_train={path} dataset.y_train=FILE.npy ..."
+            raise DataError(f"{path} is a sparse matrix without labels. Take {remedy}")
         if len(arrays) < len(KEYS):
             raise DataError(must_be("path", "Npz", f"a file with the arrays {', '.join(KEYS)}", names))
         return self.split(path.stem, *(a.astype(a.dtype.newbyteorder("=")) for a in arrays.values()))

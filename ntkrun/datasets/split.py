@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from ntkrun.datasets.arrays import checked, labels_of, working_layout
 from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.labels import Labels
 from ntkrun.datasets.preprocess import PREPROCESS
 from ntkrun.datasets.preprocess.base import Preprocess, prepared
+from ntkrun.datasets.rows import Rows, joined, subset, update
 from ntkrun.datasets.table.prepare import Prepare
 from ntkrun.errors import DataError, must_be
+from ntkrun.maths.sparse import is_sparse
 
 
 class Role(StrEnum):
@@ -30,19 +31,21 @@ class Role(StrEnum):
 
 @dataclass(frozen=True)
 class Part:
-    """Rows of one role: inputs x (n, ...) and labels y (n,); each input gives `views` consecutive rows.
+    """Rows of one role: inputs x (n, ...), in memory or not, and labels y (n,); see `rows` for the inputs.
+
+    Each input gives `views` consecutive rows.
 
     With two views, row 2 i is input i and row 2 i + 1 is its mirror image.
     """
 
-    x: np.ndarray
+    x: Rows
     y: np.ndarray
     views: int = 1
 
     def __len__(self) -> int:
         return self.views * len(self.y)
 
-    def rows(self, index: np.ndarray) -> np.ndarray:
+    def rows(self, index: np.ndarray) -> Any:
         """Return the inputs of the rows in `index`."""
         x = self.x[index // self.views]
         return _mirrored(x, index % 2 == 1) if self.views == 2 else x
@@ -52,7 +55,7 @@ class Part:
         return self.y[np.arange(start, min(stop, len(self))) // self.views]
 
 
-def views_of(x: np.ndarray, views: int) -> np.ndarray:
+def views_of(x: Any, views: int) -> Any:
     """Return the rows (views n, ...) of inputs x (n, ...); two views are the input and its mirror image."""
     return _mirrored(np.repeat(x, 2, axis=0), np.arange(2 * len(x)) % 2 == 1) if views == 2 else x
 
@@ -101,26 +104,31 @@ class Split:
 
     def batch(
         self, role: Role, start: int, stop: int, dtype: torch.dtype, device: torch.device | str = "cpu"
-    ) -> Tensor:
-        """Return preprocessed rows start..stop of a part."""
+    ) -> Any:
+        """Return preprocessed rows start..stop of a part, a tensor, or SparseRows of sparse rows."""
         part = self.part(role)
         return self._prepared(part.rows(np.arange(start, min(stop, len(part)))), dtype, device)
 
-    def sample(self, rows: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    def sample(self, rows: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Any:
         """Return at most `rows` preprocessed training rows, evenly spread over the train part."""
         return self._prepared(self.raw_sample(rows), dtype, device)
 
-    def raw_sample(self, rows: int) -> np.ndarray:
+    def raw_sample(self, rows: int) -> Any:
         """Return the same rows without preprocessing."""
         n = len(self.train)
         return self.train.rows(np.arange(min(rows, n)) * n // min(rows, n))
 
-    def fit_rows(self) -> np.ndarray:
+    def fit_rows(self) -> Any:
         """Return all rows of the final fit, train before valid, without preprocessing."""
-        return np.concatenate([part.rows(np.arange(len(part))) for part in (self.train, self.valid)])
+        return joined(*(part.rows(np.arange(len(part))) for part in (self.train, self.valid)))
 
-    def _prepared(self, x: np.ndarray, dtype: torch.dtype, device: torch.device | str) -> Tensor:
+    def _prepared(self, x: Any, dtype: torch.dtype, device: torch.device | str) -> Any:
         return prepared(x, self.preprocess, dtype, device)
+
+    @property
+    def sparse(self) -> bool:
+        """Whether the rows are sparse."""
+        return self.inputs.sparse
 
     @property
     def views(self) -> int:
@@ -167,13 +175,15 @@ def make_split(
     labels: Labels | None = None,
     table: Prepare | None = None,
     targets: list[str] | None = None,
+    first: int = 0,
 ) -> Split:
     """Check the arrays, take stratified subsets, hold out a part of train and fit the preprocessing to train.
 
     Inputs are rows (n, d), named by `columns` if they have names, or images in `layout`: None refuses images
     of unclear layout; (n, H, W) are grey. With a `table` they are DataFrames, which it turns into rows after
     it was fitted to the training ones. `labels` are the classes as they came, if they are not 0..k-1;
-    `targets` are the names of the columns of `y`. Raises DataError for arrays that do not fit.
+    `targets` are the names of the columns of `y`; `first` is the number of the first column in svmlight
+    files. Raises DataError for arrays that do not fit.
     """
     prepared_inputs = None
     if table is not None:
@@ -210,18 +220,23 @@ def make_split(
     if augment == "flip" and x.ndim != 4:
         raise DataError(must_be("augment", name, "none for rows", augment, "Mirror images need images."))
     views = 2 if augment == "flip" else 1
-    fitted = PREPROCESS.get(preprocess)(x, np.sort(order))
+    kind = PREPROCESS.get(preprocess)
+    if is_sparse(x) and not kind.sparse:
+        need, remedy = "scale, tfidf or none for sparse rows", "It would make every zero a number."
+        raise DataError(must_be("preprocess", name, need, preprocess, remedy))
+    fitted = kind(x, np.sort(order))
     parts = (
-        Part(x[fit_rows], y[fit_rows], views),
-        Part(x[valid_rows], y[valid_rows], views),
-        Part(x_test[order_test], y_test[order_test], views),
+        Part(subset(x, fit_rows), y[fit_rows], views),
+        Part(subset(x, valid_rows), y[valid_rows], views),
+        Part(subset(x_test, order_test), y_test[order_test], views),
     )
     digest = hashlib.sha256(repr((x.shape[1:], x.dtype.str, classes, preprocess, augment)).encode())
     for array in (*(a for p in parts for a in (p.x, p.y)), *fitted.arrays()):
-        digest.update(repr((array.shape, array.dtype.str)).encode())
-        digest.update(np.ascontiguousarray(array).data)
+        update(digest, array)
     names = class_names or (labels.names if labels else [str(i) for i in range(classes or 0)])
-    inputs = prepared_inputs or Inputs(input_shape, x.dtype, layout, columns, targets=targets)
+    inputs = prepared_inputs or Inputs(
+        input_shape, x.dtype, layout, columns, targets=targets, sparse=is_sparse(x), first=first
+    )
     return Split(name, *parts, classes, names, fitted, digest.hexdigest(), inputs, labels)
 
 

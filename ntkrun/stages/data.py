@@ -7,6 +7,7 @@ import logging
 import numpy as np
 
 from ntkrun.datasets.base import DataSource
+from ntkrun.datasets.rows import blocks, hashes, largest
 from ntkrun.datasets.split import Part, Split
 from ntkrun.errors import few
 
@@ -43,7 +44,7 @@ def run(source: DataSource) -> Split:
     if other_scale(split):
         log.warning(
             "data       the test part has another scale than the training rows: %s beside %s",
-            *(f"{part.x.min():g} to {part.x.max():g}" for part in (split.test, split.train)),
+            *("{:g} to {:g}".format(*extent(part)) for part in (split.test, split.train)),
         )
     if shared := overlap(split):
         log.warning(
@@ -64,8 +65,21 @@ def single(split: Split) -> list[int]:
 
 def overlap(split: Split) -> int:
     """Return how many test rows have the same bytes as a row of train or valid."""
-    known = {hash(row.tobytes()) for part in (split.train, split.valid) for row in part.x}
-    return sum(hash(row.tobytes()) in known for row in split.test.x)
+    test = np.concatenate([hashes(block) for block in blocks(split.test.x)])
+    known, counts = np.unique(test, return_counts=True)
+    found = np.zeros(len(known), bool)
+    for part in (split.train, split.valid):
+        for block in blocks(part.x):
+            of_rows = hashes(block)
+            place = np.searchsorted(known, of_rows).clip(max=len(known) - 1)
+            found[place[known[place] == of_rows]] = True
+    return int(counts[found].sum())
+
+
+def extent(part: Part) -> tuple[float, float]:
+    """Return the smallest and the largest entry of a part."""
+    ends = [(block.min(), block.max()) for block in blocks(part.x)]
+    return min(low for low, _ in ends), max(high for _, high in ends)
 
 
 def other_scale(split: Split) -> bool:
@@ -87,5 +101,4 @@ def other_scale(split: Split) -> bool:
 def sizes(part: Part) -> np.ndarray:
     """Return the largest absolute entries of at most ROWS evenly spread rows, (rows,), float64."""
     n = len(part.y)
-    x = part.x[np.arange(min(n, ROWS)) * n // min(n, ROWS)]
-    return np.abs(x.reshape(len(x), -1).astype(np.float64)).max(1)
+    return largest(part.x[np.arange(min(n, ROWS)) * n // min(n, ROWS)])

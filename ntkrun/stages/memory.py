@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ntkrun import machine
+from ntkrun.datasets.rows import memory
 from ntkrun.errors import MachineError
 from ntkrun.executors.base import Executor
 from ntkrun.solvers.base import Solver
@@ -22,22 +23,27 @@ class Plan:
     worker: int
     stored: bool = True
 
-    def check(self, workers: int) -> None:
-        """Raise MachineError if the plan does not fit into memory; `workers` counts those on this machine."""
+    def check(self, workers: int, sparse: bool = False) -> None:
+        """Raise MachineError if the plan does not fit into memory; `workers` counts those on this machine.
+
+        For sparse rows the message names the method that does not grow with their columns.
+        """
         need, free = self.here + workers * self.worker, machine.available_memory()
         if free is not None and need > free:
             other = "solver=ridge_cg" if self.stored else "features=stored with solver=ridge_cg"
             raise MachineError(
                 f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
                 f"Lower feature_dim, shard_rows, dataset.n_train or executor.workers, or take {other}."
+                + " Memory of method=ntk_sketch does not grow with the columns of the rows." * sparse
             )
 
 
 def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored: bool = True) -> Plan:
     """Return the memory plan of a run with stored or summed features; MachineError if it does not fit."""
-    data = sum(part.x.nbytes for part in (task.split.train, task.split.valid, task.split.test))
+    split = task.split
+    data = sum(memory(part.x) for part in (split.train, split.valid, split.test))
     # the program, the data set, a batch, a shard and its file
-    worker = PROCESS_BYTES + data + task.batch_bytes() + 8 * task.largest(shard_rows)
+    worker = PROCESS_BYTES + data + task.batch_bytes() + task.weight_bytes() + 8 * task.largest(shard_rows)
     here = task.bytes(shard_rows, solver, stored)
     if not stored and executor.parallel:
         # a group's sums, these as they are sent, and a shard in float64; here those that wait for their turn
@@ -45,6 +51,6 @@ def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored
         worker += 2 * group + 12 * task.largest(shard_rows)
         here += executor.workers_here * group
     out = Plan(here, worker, stored)
-    Plan(task.fit_bytes(), 0).check(0)
-    out.check(executor.workers_here)
+    Plan(task.fit_bytes(), 0).check(0, split.sparse)
+    out.check(executor.workers_here, split.sparse)
     return out

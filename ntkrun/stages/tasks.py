@@ -16,6 +16,7 @@ from ntkrun.maths.method.base import BATCH_BYTES, DTYPES, Method, torch_device
 from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.ridge.cholesky import dual_bytes
+from ntkrun.maths.sparse import joined
 from ntkrun.solvers.base import Solver
 from ntkrun.store.precision import BYTES
 
@@ -49,6 +50,8 @@ class Task(ABC):
         # the type that features are stored in, if it is another one
         self.features_dtype = None if features_dtype == method.dtype else features_dtype
         self.method = method.for_data(split.train.x.shape[1:])
+        if split.sparse:
+            self.method = self.method.for_sparse()
         self.device = torch_device(method.device)
 
     @abstractmethod
@@ -82,6 +85,10 @@ class Task(ABC):
 
     def fit_bytes(self) -> int:
         """Return the bytes that the fit needs and frees, beyond what is loaded."""
+        return 0
+
+    def weight_bytes(self) -> int:
+        """Return the bytes of the fitted method that grow with the size of a row."""
         return 0
 
     @abstractmethod
@@ -134,6 +141,10 @@ class FeatureTask(Task):
         rows = min(self.method.sample_rows, len(self.split.train))
         return self.method.fit_bytes(rows, self.split.train.x.shape[1:])
 
+    def weight_bytes(self) -> int:
+        """See Task."""
+        return self.method.weight_bytes(self.split.train.x.shape[1:])
+
     def warm_up(self) -> None:
         """Compute one row."""
         self.compute(Piece("", Role.TRAIN, 0, 1))
@@ -185,7 +196,7 @@ class KernelTask(Task):
         """Fit the method to all training rows."""
         split = self.split
         parts = [split.batch(r, 0, len(split.part(r)), self.dtype) for r in (Role.TRAIN, Role.VALID)]
-        self.rows = torch.cat(parts)
+        self.rows = joined(parts)
         self.method.fit(self.rows)
 
     def warm_up(self) -> None:
@@ -210,7 +221,7 @@ class KernelTask(Task):
             batch = self.split.batch(piece.role, piece.start, piece.stop, self.dtype)
             return self.method.kernel(batch, self.rows)
         start, stop = self._among_rows(piece)
-        out = self.rows.new_zeros(stop - start, self.columns)
+        out = torch.zeros(stop - start, self.columns, dtype=self.rows.dtype, device=self.rows.device)
         if start:
             out[:, :start] = self.method.kernel(self.rows[start:stop], self.rows[:start])
         out[:, start:stop] = self.method.kernel(self.rows[start:stop]).tril()

@@ -11,7 +11,7 @@ from ntkrun.errors import ConfigError, must_be
 SQLITE = "sqlite:///"
 # keys of the configuration that are paths
 PATHS = (
-    *("output_dir", "data_dir", "dataset.path", "dataset.data_dir", "dataset.system"),
+    *("output_dir", "data_dir", "dataset.path", "dataset.test_path", "dataset.data_dir", "dataset.system"),
     *("dataset.x_train", "dataset.y_train", "dataset.x_test", "dataset.y_test"),
 )
 

@@ -27,7 +27,9 @@ SHOWN = 20  # most classes of a confusion matrix on the terminal
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_run(parser)
-    parser.add_argument("data", help="table, .npz, .npy or folder of images; labels may be absent")
+    parser.add_argument(
+        "data", help="table, .npz, .npy, svmlight text or folder of images; labels may be absent"
+    )
     parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
 
 
@@ -67,8 +69,8 @@ def _values(model: Model, x: Any) -> np.ndarray:
     """Return the numbers behind the predictions, (n, k), batch by batch."""
     parts = []
     cut = x.iloc if hasattr(x, "iloc") else x
-    with progress("predict", len(x), "rows") as done:
-        for start in range(0, len(x), ROWS):
+    with progress("predict", x.shape[0], "rows") as done:
+        for start in range(0, x.shape[0], ROWS):
             parts.append(model.values(cut[start : start + ROWS]))
             done(len(parts[-1]))
     return np.concatenate(parts) if parts else model.values(x)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-BATCH = 1024
+from ntkrun.datasets.rows import Rows
+from ntkrun.maths.sparse import SparseRows, is_sparse
+
+BATCH = 1024  # rows: it is part of the numbers, as sums are rounded batch by batch
 # the spread of a row below this share of its norm is rounding
 BLANK = 1e-12
 
@@ -20,20 +22,21 @@ class Preprocess(ABC):
 
     Parameters
     ----------
-    x : ndarray (n, ...)
+    x : source of rows (n, ...)
     rows : ndarray of int
         Rows of x that it is fitted to.
     """
 
     name: ClassVar[str]
-    fitted: ClassVar[tuple[str, str]]  # attributes, as a saved model has them
+    fitted: ClassVar[tuple[str, ...]]  # attributes, as a saved model has them
+    sparse: ClassVar[bool] = False  # whether it keeps zeros, so that sparse rows stay sparse
 
     @abstractmethod
-    def __init__(self, x: np.ndarray, rows: np.ndarray): ...
+    def __init__(self, x: Rows, rows: np.ndarray): ...
 
     @abstractmethod
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return x (n, ...) preprocessed, of the same shape."""
+    def __call__(self, x: Any) -> Any:
+        """Return x (n, ...), a tensor or SparseRows if it keeps zeros, preprocessed, of the same shape."""
 
     def arrays(self) -> list[np.ndarray]:
         """Return the fitted arrays: they enter the hash of the data and the saved model."""
@@ -48,8 +51,10 @@ class Preprocess(ABC):
         return out
 
 
-def prepared(x: np.ndarray, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Tensor:
-    """Return raw rows x (n, ...) preprocessed, as a tensor."""
+def prepared(x: Any, preprocess: Preprocess, dtype: torch.dtype, device: torch.device | str) -> Any:
+    """Return raw rows x (n, ...) preprocessed: a tensor, or SparseRows of a sparse matrix."""
+    if is_sparse(x):
+        return preprocess(SparseRows.of(x, torch.float64, device)).to(dtype)
     return preprocess(torch.from_numpy(np.ascontiguousarray(x)).to(device)).to(dtype)
 
 
@@ -59,9 +64,3 @@ def equal_contrast(z: Tensor) -> Tensor:
     z = z - z.mean(1, keepdim=True)
     norm = torch.linalg.vector_norm(z, dim=1, keepdim=True)
     return z / torch.where(norm > BLANK * before, norm, torch.inf)
-
-
-def batches(x: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield the given rows of x, BATCH at a time."""
-    for start in range(0, len(rows), BATCH):
-        yield x[rows[start : start + BATCH]]

@@ -8,6 +8,7 @@ from scipy.stats import norm
 from torch import Tensor
 
 from ntkrun.datasets.preprocess.base import Preprocess
+from ntkrun.datasets.rows import Rows
 
 ROWS, KNOTS = 10_000, 1000  # most training rows that the ranks are taken from, most knots per column
 
@@ -28,7 +29,7 @@ class Quantile(Preprocess):
     name = "quantile"
     fitted = ("knots", "scores")
 
-    def __init__(self, x: np.ndarray, rows: np.ndarray):
+    def __init__(self, x: Rows, rows: np.ndarray):
         some = rows[np.arange(min(len(rows), ROWS)) * len(rows) // min(len(rows), ROWS)]
         curves = [_curve(column) for column in x[some].reshape(-1, x.shape[-1]).astype(np.float64).T]
         length = max(2, *(len(values) for values, _ in curves))

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntkrun.datasets.preprocess.base import Preprocess, batches
+from ntkrun.datasets.preprocess.base import BATCH, Preprocess
+from ntkrun.datasets.rows import Rows, blocks
 
 
 class Standardize(Preprocess):
@@ -20,11 +21,11 @@ class Standardize(Preprocess):
     name = "standardize"
     fitted = ("mean", "std")
 
-    def __init__(self, x: np.ndarray, rows: np.ndarray):
+    def __init__(self, x: Rows, rows: np.ndarray):
         axes = tuple(range(x.ndim - 1))
         total, square, count = np.zeros(x.shape[-1]), np.zeros(x.shape[-1]), 0
-        shift = x[rows[0]].astype(np.float64).reshape(-1, x.shape[-1]).mean(0)
-        for block in batches(x, rows):
+        shift = x[rows[:1]].astype(np.float64).reshape(-1, x.shape[-1]).mean(0)
+        for block in blocks(x, rows, BATCH):
             block = block.astype(np.float64) - shift
             total += block.sum(axes)
             square += (block**2).sum(axes)

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ntkrun.datasets.preprocess.base import Preprocess, batches, equal_contrast
+from ntkrun.datasets.preprocess.base import BATCH, Preprocess, equal_contrast
+from ntkrun.datasets.rows import Rows, blocks
 from ntkrun.maths.eigen import eigh
 
 # added before the inverse root, as a share of the mean eigenvalue: limits the amplification of noise
@@ -28,11 +29,11 @@ class ZCA(Preprocess):
     name = "zca"
     fitted = ("mean", "matrix")
 
-    def __init__(self, x: np.ndarray, rows: np.ndarray):
+    def __init__(self, x: Rows, rows: np.ndarray):
         d = int(np.prod(x.shape[1:]))
         total, gram = torch.zeros(d, dtype=torch.float64), torch.zeros(d, d, dtype=torch.float64)
         shift: Tensor | None = None
-        for block in batches(x, rows):
+        for block in blocks(x, rows, BATCH):
             z = self._rows(torch.from_numpy(block))
             shift = z.mean(0) if shift is None else shift
             z = (z - shift).to(torch.float32)

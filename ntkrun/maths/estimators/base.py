@@ -22,6 +22,7 @@ from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.ridge.path import grid, grid_problems
 from ntkrun.maths.ridge.rows import RowsOrSums
 from ntkrun.maths.rng import resolved, seed_problems
+from ntkrun.maths.sparse import SparseRows, is_sparse
 from ntkrun.maths.threads import worth
 
 # rows added to the sums at a time
@@ -132,7 +133,8 @@ class NTKRidge(BaseEstimator):
                 rows = rows[np.arange(size) % count]
             z = rows if self.features_ is None else self.features_.transform(rows)
             features.append(_tensor(z).flatten(1)[:count])
-            drawn.append(draws(_tensor(rows)[:count], self.seed_).to(features[-1].device))
+            own = SparseRows.of(rows, torch.float64) if is_sparse(rows) else _tensor(rows)
+            drawn.append(draws(own[:count], self.seed_).to(features[-1].device))
         return torch.cat(features), torch.cat(drawn)
 
     def _solution(self) -> Linear:

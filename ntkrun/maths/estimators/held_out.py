@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -11,23 +12,39 @@ from ntkrun.maths.probability import temperature
 from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.ridge.posterior import noise_variance
 from ntkrun.maths.rng import Stream
+from ntkrun.maths.sparse import Rows, SparseRows, add_at
 
 # held-out rows kept to fit the temperature or the noise, enough for two digits
 LIMIT = 2048
 
 
-def draws(x: Tensor, seed: int) -> Tensor:
+def draws(x: Rows, seed: int) -> Tensor:
     """Return a number in [0, 1) per row of x (n, ...), float64: a hash of the row and the seed.
 
     Equal rows get equal numbers wherever they are. Weight two thus equals the row given twice, and no copy of
-    a fitted row is held out. Multilinear hashing modulo 2^64 (Lemire and Kaser 2014).
+    a fitted row is held out. Zeros add nothing, so sparse and dense rows get the same. Multilinear hashing
+    modulo 2^64 (Lemire and Kaser 2014).
     """
-    # float32, so that a row is the same in either precision; -0.0 + 0.0 is 0.0
-    bits = (x.to(torch.float32) + 0.0).flatten(1).contiguous().view(torch.int32).to(torch.int64)
-    generator = Stream(seed).child("held_out").generator()
-    factors = torch.randint(-(2**63), 2**63 - 1, (bits.shape[1] + 1,), generator=generator).to(bits.device)
-    mixed = (bits * factors[1:]).sum(1) + factors[0]
+    if isinstance(x, SparseRows):
+        factor = _factors(x.width, seed).to(x.device)
+        mixed = factor[:1].repeat(len(x))
+        add_at(mixed, x.numbers(), _bits(x.values) * factor[x.columns + 1])
+    else:
+        bits = _bits(x.flatten(1))
+        factor = _factors(bits.shape[1], seed).to(bits.device)
+        mixed = (bits * factor[1:]).sum(1) + factor[0]
     return ((mixed >> 11) & (2**53 - 1)).to(torch.float64) / 2**53
+
+
+def _bits(x: Tensor) -> Tensor:
+    """Return the bits of numbers, int64, in float32: a row is then the same in either precision."""
+    return (x.to(torch.float32) + 0.0).contiguous().view(torch.int32).to(torch.int64)  # -0.0 + 0.0 is 0.0
+
+
+@lru_cache(maxsize=1)
+def _factors(width: int, seed: int) -> Tensor:
+    generator = Stream(seed).child("held_out").generator()
+    return torch.randint(-(2**63), 2**63 - 1, (width + 1,), generator=generator)
 
 
 class Sample:

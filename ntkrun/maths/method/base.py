@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 import scipy.sparse as sp
 import torch
-from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -19,10 +19,12 @@ from ntkrun.errors import ConfigError, DataError, MachineError, must_be
 from ntkrun.maths.ridge.dual import KernelPredictor
 from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.rng import resolved, seed_problems
+from ntkrun.maths.sparse import SparseRows, canonical, is_sparse
 
 # Working set of one batch: large enough for full matrix products, small enough for the last-level cache.
 # Measured on 32x32 images: batches of 4 to 8 images are fastest and 16 are 10 % slower.
 BATCH_BYTES = 48 << 20
+BATCH_ENTRIES = 1 << 19  # of sparse rows, at which the arrays between two steps still come from the cache
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 P = TypeVar("P", covariant=True)
@@ -50,8 +52,12 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
     name: ClassVar[str]
     version: ClassVar[int] = 1
     predictor: ClassVar[type[Linear] | type[KernelPredictor]]
-    # whether scipy sparse matrices are accepted; they become dense one batch at a time
+    # whether sparse rows are accepted, and whether they stay sparse or become dense a batch at a time
     sparse: ClassVar[bool] = False
+    stays_sparse: ClassVar[bool] = False
+
+    # whether the rows of `fit`, or those of a data set, stay sparse
+    _sparse = False
 
     # The device is not part of the features' identity, since it does not change what is drawn.
     device: str = "cpu"
@@ -99,6 +105,15 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         """
         return self
 
+    def for_sparse(self) -> Method:
+        """Return the method for sparse rows from a data set; DataError if it cannot take them."""
+        if not self.sparse:
+            remedy = "Take method=ntk_sketch."
+            raise DataError(must_be("method", "ntkrun", "one that takes sparse rows", self.name, remedy))
+        made = clone(self)
+        made._sparse = self.stays_sparse
+        return made
+
     def fit(self, X: Any, y: Any = None) -> Method:
         """Draw all randomness for data shaped like X; labels are never used.
 
@@ -108,15 +123,22 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
             raise ConfigError(" ".join(found))
         self.seed_ = resolved(getattr(self, "random_state", 0))
         X = self._checked(X, reset=True)
+        self._sparse = self.stays_sparse and is_sparse(X)
         self.input_shape_ = tuple(self._tensor(X[:1]).shape[1:])
         self._fit(X)
         return self
 
     def transform(self, X: Any) -> Any:
-        """Return features (n, columns) or kernel values of X; a tensor if X is one, else an array."""
+        """Return features (n, columns) or kernel values of X; a tensor if X is one, else an array.
+
+        Sparse and dense X may be mixed: each batch is brought to the kind of the rows that were fitted.
+        """
         check_is_fitted(self, "input_shape_")
         X = self._checked(X, reset=False)
         rows, parts = self.batch_rows, []
+        if self._sparse and is_sparse(X):
+            entries = len(X.values) if isinstance(X, SparseRows) else X.nnz
+            rows = min(rows, max(1, BATCH_ENTRIES * X.shape[0] // max(1, entries)))
         with torch.inference_mode():
             for start in range(0, X.shape[0], rows):
                 batch = self._tensor(X[start : start + rows])
@@ -125,7 +147,7 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
                     raise DataError(must_be("X", type(self).__name__, need, got))
                 parts.append(self._transform(batch))
         out = torch.cat(parts)
-        return out if isinstance(X, Tensor) else out.cpu().numpy()
+        return out if isinstance(X, Tensor | SparseRows) else out.cpu().numpy()
 
     @property
     def batch_rows(self) -> int:
@@ -166,7 +188,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
     def _fit(self, X: Any) -> None: ...
 
     @abstractmethod
-    def _transform(self, batch: Tensor) -> Tensor: ...
+    def _transform(self, batch: Any) -> Tensor:
+        """Return the features of a batch, a Tensor or, if the fitted rows stay sparse, SparseRows."""
 
     def _shaped(self, rows: Tensor) -> Tensor:
         return rows
@@ -183,7 +206,9 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
 
     def _checked(self, X: Any, reset: bool) -> Any:
         """Return X as scikit-learn validates it (shape, finite, column names); tensors pass unchanged."""
-        if isinstance(X, Tensor):
+        if isinstance(X, Tensor) and is_sparse(X):
+            X = SparseRows.of(X, X.dtype, X.device)
+        if isinstance(X, Tensor | SparseRows):
             if reset:
                 self.n_features_in_ = int(X.shape[1])
             return X
@@ -199,6 +224,8 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
             )
         except ValueError as error:
             raise DataError(" ".join(str(error).split())) from error
+        if is_sparse(X):
+            X = canonical(X)
         # fit may use only some of the rows; transform checks its rows batch by batch
         if reset and not np.isfinite(X.data if sp.issparse(X) else X).all():
             raise self._not_finite()
@@ -207,9 +234,21 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
     def _not_finite(self) -> DataError:
         return DataError(must_be("X", type(self).__name__, "finite", "nan or inf", "Clean the rows."))
 
-    def _tensor(self, x: Any) -> Tensor:
-        """Return x as a finite tensor of this method's dtype on its device, or raise DataError."""
-        if sp.issparse(x):
+    def _tensor(self, x: Any) -> Any:
+        """Return x as a finite tensor of this method's dtype on its device, or raise DataError.
+
+        SparseRows if the rows of `fit` stay sparse; before `fit`, if those of x do.
+        """
+        if self._sparse or (self.stays_sparse and is_sparse(x) and not hasattr(self, "input_shape_")):
+            if not is_sparse(x):
+                x = torch.as_tensor(x)
+            rows = SparseRows.of(x, DTYPES[self.dtype], torch_device(self.device))
+            if not torch.isfinite(rows.values).all():
+                raise self._not_finite()
+            return rows
+        if isinstance(x, SparseRows):
+            x = x.dense()
+        elif sp.issparse(x):
             x = x.toarray()
         try:
             tensor = torch.as_tensor(np.require(x, None, ["C", "W"]) if isinstance(x, np.ndarray) else x)

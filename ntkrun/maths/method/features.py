@@ -63,9 +63,15 @@ class FeatureMethod(Method):
             raise NotImplementedError(f"{type(self).__name__} has no exact kernel")
         return reference.kernel(X, Y)
 
+    def weight_bytes(self, shape: Sequence[int]) -> int:
+        """Return the bytes of the drawn numbers that grow with the size of a row, for rows shaped `shape`."""
+        return 0
+
     def fit_bytes(self, rows: int, shape: Sequence[int]) -> int:
-        """Return the bytes of a fit to `rows` rows shaped `shape`, the rows included."""
-        return rows * int(np.prod(shape)) * torch.finfo(DTYPES[self.dtype]).bits // 8
+        """Return the bytes of a fit to `rows` rows shaped `shape`, the rows included if they are dense."""
+        dense = 0 if self._sparse else rows * int(np.prod(shape)) * torch.finfo(DTYPES[self.dtype]).bits // 8
+        # numbers are drawn in float64, then converted
+        return dense + 3 * self.weight_bytes(shape)
 
     def _fit(self, X: Any) -> None:
         self._fold = None
@@ -76,7 +82,7 @@ class FeatureMethod(Method):
         n, rows = X.shape[0], self.sample_rows
         self._draw(X[spread(n, rows)] if rows < n else X)
 
-    def _transform(self, batch: Tensor) -> Tensor:
+    def _transform(self, batch: Any) -> Tensor:
         z = self._features(batch)
         return z if self._fold is None else self._fold(z)
 
@@ -85,8 +91,8 @@ class FeatureMethod(Method):
         """Draw all randomness from `seed_`, for rows shaped like X, or fit to X."""
 
     @abstractmethod
-    def _features(self, batch: Tensor) -> Tensor:
-        """Return the features (n, drawn) of a batch, row by row."""
+    def _features(self, batch: Any) -> Tensor:
+        """Return the features (n, drawn) of a batch, row by row: a Tensor, or SparseRows if they stay so."""
 
 
 def spread(n: int, rows: int) -> list[int]:

@@ -39,6 +39,7 @@ class GradientFeatures(RowMethod, FeatureMethod):
     """
 
     name = "grad_rf"
+    stays_sparse = False  # its features are as many as the entries of a row
 
     n_components: int = 1024
     _: KW_ONLY

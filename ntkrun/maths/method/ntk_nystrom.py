@@ -20,6 +20,7 @@ from ntkrun.maths.method.rff import MEDIAN_ROWS
 from ntkrun.maths.method.rows import RowMethod
 from ntkrun.maths.network.nystrom.landmarks import ROWS, cholesky, pivots
 from ntkrun.maths.rng import Stream
+from ntkrun.maths.sparse import Rows, SparseRows, inner
 
 
 @dataclass(eq=False, repr=False)
@@ -100,7 +101,9 @@ class NTKNystrom(RowMethod, FeatureMethod):
 
     def fitted(self) -> list[Tensor]:
         """Return the landmarks and the bandwidth."""
-        return [self._landmarks, torch.tensor(self.bandwidth_)]
+        z = self._landmarks
+        parts = [z.start, z.columns, z.values] if isinstance(z, SparseRows) else [z]
+        return [*parts, torch.tensor(self.bandwidth_)]
 
     def compact(self) -> tuple[dict[str, Any], Any]:
         """Return parameters and landmarks: fitted to those rows alone, the method is the same."""
@@ -109,7 +112,7 @@ class NTKNystrom(RowMethod, FeatureMethod):
 
     def fit_bytes(self, rows: int, shape: Sequence[int]) -> int:
         """Return the bytes of the sample, and of the factor of `pivots` or, after it, landmarks and L."""
-        r, d = min(rows, self.drawn), int(np.prod(shape))
+        r, d = min(rows, self.drawn), 0 if self._sparse else int(np.prod(shape))
         factor = 4 * rows * r if self.sampling == "pivoted" and rows > r else 0
         between = 8 * r * r + max(12 * r * r, 48 * min(ROWS, r) * r)
         return super().fit_bytes(rows, shape) + max(factor, 32 * r * d, 8 * r * d + between)
@@ -119,7 +122,7 @@ class NTKNystrom(RowMethod, FeatureMethod):
         self.bandwidth_ = self.bandwidth or median_distance(self.flat(some))
         self._chosen = self._choice(X).numpy()
         z, _ = self._split(self.flat(X[self._chosen]).to(torch.float64))
-        between = z.new_empty(len(z), len(z))
+        between = torch.empty(len(z), len(z), dtype=z.dtype, device=z.device)
         for start in range(0, len(z), ROWS):
             between[start : start + ROWS] = self._correlation(z[start : start + ROWS], z)
         dtype = DTYPES[self.dtype]
@@ -133,7 +136,7 @@ class NTKNystrom(RowMethod, FeatureMethod):
         if self.sampling == "uniform":
             return stream.subset(n, self.drawn)
 
-        def rows(index: Tensor | slice) -> tuple[Tensor, Tensor]:
+        def rows(index: Tensor | slice) -> tuple[Any, Tensor]:
             part = X[index if isinstance(index, slice) else index.numpy()]
             return self._split(self.flat(part).to(torch.float64))
 
@@ -145,20 +148,20 @@ class NTKNystrom(RowMethod, FeatureMethod):
         chosen = pivots(correlation, diagonal, self.drawn, stream.generator())
         return chosen if len(chosen) else torch.arange(1)
 
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _split(self, x: Any) -> tuple[Any, Tensor]:
         """Return what `_correlation` takes for rows x (n, d), and the root of k(x, x), (n,)."""
         if self.kernel_name == "rbf":
-            return x, x.new_ones(len(x))
+            return x, torch.ones(len(x), dtype=x.dtype, device=x.device)
         x = self.lifted(x)
         return unit(x), (self.depth + 1) ** 0.5 * x.norm(dim=1)
 
-    def _correlation(self, x: Tensor, y: Tensor) -> Tensor:
+    def _correlation(self, x: Rows, y: Rows) -> Tensor:
         """Return k(x, y) / sqrt(k(x, x) k(y, y)), (n, m)."""
         if self.kernel_name == "rbf":
             return rbf(x, y, self.bandwidth_)
-        return ntk_of_cosine((x @ y.T).clamp_(-1, 1), self.depth).div_(self.depth + 1)
+        return ntk_of_cosine(inner(x, y).clamp_(-1, 1), self.depth).div_(self.depth + 1)
 
-    def _features(self, batch: Tensor) -> Tensor:
+    def _features(self, batch: Any) -> Tensor:
         x, length = self._split(batch.flatten(1))
         k = self._correlation(x, self._landmarks)
         z = torch.linalg.solve_triangular(self._lower.T, k, upper=True, left=False)

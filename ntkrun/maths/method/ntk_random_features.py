@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -80,6 +82,11 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         """Return what determines the numbers; those of sketch "auto" are older than the key `sketch`."""
         return without_auto(super().identity())
 
+    def weight_bytes(self, shape: Sequence[int]) -> int:
+        """Return the bytes of the weights of the first layer."""
+        entries = (int(np.prod(shape)) + 1) * (self.drawn + self.drawn // 2)
+        return entries * torch.finfo(DTYPES[self.dtype]).bits // 8
+
     def _draw(self, X: Any) -> None:
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
         stream = Stream(self.seed_).child("ntk_random_features")
@@ -91,7 +98,9 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
             own = stream.child(h)
             first = self._weights(phi, own.child("phi"), dtype).to(device)
             gates = own.child("dot").gaussian(phi, self._phi_dim, dtype=dtype).to(device)
-            product = make_product(psi, self._phi_dim, sketched, own.child("product"), dtype, self.sketch)
+            # a transform would make sparse rows dense
+            kind = "dense" if self._sparse and h == 1 else self.sketch
+            product = make_product(psi, self._phi_dim, sketched, own.child("product"), dtype, kind)
             product.to(device)
             self._layers.append((first, gates, product))
             phi, psi = self._phi_dim, self.drawn
@@ -105,7 +114,7 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         # the density ratio is d / |w|^2, so its root scales the feature
         return (w * (dim**0.5 / w.norm(dim=1))[:, None]).T.contiguous().to(dtype)
 
-    def _features(self, batch: Tensor) -> Tensor:
+    def _features(self, batch: Any) -> Tensor:
         x = self.lifted(batch.flatten(1))
         phi = psi = unit(x)
         scale = (2 / self._phi_dim) ** 0.5

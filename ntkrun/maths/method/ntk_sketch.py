@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ntkrun import checks
-from ntkrun.errors import must_be
+from ntkrun.errors import DataError, must_be
 from ntkrun.maths.kernel.rows import ntk_polynomial, unit
 from ntkrun.maths.method.base import DTYPES, torch_device
 from ntkrun.maths.method.exact_ntk import ExactNTK
@@ -19,11 +21,14 @@ from ntkrun.maths.network.layers import read, steps
 from ntkrun.maths.network.sketched.pair import Pair
 from ntkrun.maths.network.sketched.reading import SketchedRows
 from ntkrun.maths.rng import Stream
+from ntkrun.maths.sketch.hashed import HashedOSNAP
 from ntkrun.maths.sketch.orthonormal import Orthonormal
 from ntkrun.maths.sketch.osnap import OSNAP
 from ntkrun.maths.sketch.poly_sketch import PolySketch
 from ntkrun.maths.sketch.product import SKETCHES, without_auto
 from ntkrun.maths.sketch.srht import SRHT
+
+Leaf = Orthonormal | SRHT | OSNAP | HashedOSNAP
 
 
 @dataclass(eq=False, repr=False)
@@ -52,7 +57,9 @@ class NTKSketch(RowMethod, FeatureMethod):
         Sketch width in hidden layers; None takes n_components / (2 degree + 4), within [32, 512].
     sketch : {"auto", "dense", "srht", "osnap"}
         "dense" uses products with random matrices, "srht" fast transforms, "auto" the faster for the width.
-        "osnap" reads the input by a sparse matrix and is otherwise "auto".
+        "osnap" reads the input by a sparse matrix and is otherwise "auto". For sparse rows "auto" is "osnap",
+        whose cost is in their non-zeros and whose memory does not grow with their columns, and "srht" is
+        refused.
     random_state : int, None or RandomState
         Seed of the sketches.
     device : str
@@ -92,26 +99,41 @@ class NTKSketch(RowMethod, FeatureMethod):
 
     def identity(self) -> dict[str, Any]:
         """Return what determines the numbers; those of sketch "auto" are older than the key `sketch`."""
-        return without_auto(super().identity())
+        return without_auto(super().identity() | {"sketch": self._kind})
+
+    @property
+    def _kind(self) -> str:
+        return "osnap" if self._sparse and self.sketch == "auto" else self.sketch
 
     @property
     def _product(self) -> str:
         return "auto" if self.sketch == "osnap" else self.sketch
 
-    def _make_leaf(self, dim: int, stream: Stream, dtype: torch.dtype) -> Orthonormal | SRHT | OSNAP:
+    def _make_leaf(self, dim: int, stream: Stream, dtype: torch.dtype) -> Leaf:
         """Return the sketch of the input, (n, lifted_width) to (n, dim)."""
-        leaf = stream.child("leaf")
-        if self.sketch == "osnap":
-            return OSNAP(self.lifted_width, dim, leaf, dtype=dtype)
-        if self.sketch == "srht":
-            return SRHT(self.lifted_width, dim, leaf, dtype=dtype)
-        return Orthonormal(self.lifted_width, dim, leaf, dtype)
+        # narrow rows are kept whole, as dense ones are
+        whole = self._sparse and self.sketch == "auto" and self.lifted_width <= dim
+        if self._kind == "osnap" and not whole:
+            kind = HashedOSNAP if self._sparse else OSNAP
+            return kind(self.lifted_width, dim, stream, dtype=dtype)
+        if self._kind == "srht":
+            return SRHT(self.lifted_width, dim, stream, dtype=dtype)
+        return Orthonormal(self.lifted_width, dim, stream, dtype)
 
     def _dim(self) -> int:
         # half of the columns hold the head's exact coordinates, (degree + 2) blocks of this size
         return self.sketch_dim or min(512, max(32, self.drawn // (2 * (self.degree + 2)) - 1))
 
+    def weight_bytes(self, shape: Sequence[int]) -> int:
+        """Return the bytes of the leaf if it is a matrix."""
+        if self._kind == "osnap":
+            return 0
+        return int(np.prod(shape)) * self._dim() * torch.finfo(DTYPES[self.dtype]).bits // 8
+
     def _draw(self, X: Any) -> None:
+        if self._sparse and self.sketch == "srht":
+            need, remedy = "auto, osnap or dense for sparse rows", "A transform would make them dense."
+            raise DataError(must_be("sketch", type(self).__name__, need, self.sketch, remedy))
         dtype, device = DTYPES[self.dtype], torch_device(self.device)
         stream = Stream(self.seed_).child("ntk_sketch").child(self.variant)
         if self.variant == "one_shot":
@@ -119,15 +141,19 @@ class NTKSketch(RowMethod, FeatureMethod):
             self._powers = PolySketch(self.degree, share, stream.child("powers"), dtype, self._product).to(
                 device
             )
-            self._linear = (
-                stream.child("linear").orthonormal(self.lifted_width, self._exact, dtype=dtype).to(device)
-            )
-            self._leaf = self._make_leaf(share, stream, dtype).to(device)
+            self._linear = self._make_linear(stream.child("linear"), dtype).to(device)
+            self._leaf = self._make_leaf(share, stream.child("leaf"), dtype).to(device)
             return
         dim = self._dim()
-        self._leaf = self._make_leaf(dim, stream, dtype).to(device)
+        self._leaf = self._make_leaf(dim, stream.child("leaf"), dtype).to(device)
         form = (dim, self.degree, self.coefficients, self.drawn, True, stream, dtype, device, self._product)
         self._network = read(steps(["act"] * self.depth, 1), SketchedRows(*form))
+
+    def _make_linear(self, stream: Stream, dtype: torch.dtype) -> Leaf:
+        """Return the sketch of the linear term of "one_shot"."""
+        if self._sparse and self._exact < self.lifted_width:
+            return self._make_leaf(self._exact, stream, dtype)
+        return Orthonormal(self.lifted_width, self._exact, stream, dtype)
 
     def _shares(self, dtype: torch.dtype, device: torch.device) -> int:
         """Divide the columns of "one_shot" into the constant, x itself and a share per higher power."""
@@ -140,15 +166,15 @@ class NTKSketch(RowMethod, FeatureMethod):
         self._spare = self.drawn - 1 - self._exact - share * powers
         return share
 
-    def _features(self, batch: Tensor) -> Tensor:
+    def _features(self, batch: Any) -> Tensor:
         x = self.lifted(batch.flatten(1))
         norm = x.norm(dim=1)
         u = unit(x)
         if self.variant == "one_shot":
             z = self._powers(self._leaf(u))
-            columns = [self._roots[0].expand(len(u), 1), self._roots[1] * (u @ self._linear)]
+            columns = [self._roots[0].expand(len(u), 1), self._roots[1] * self._linear(u)]
             columns += [self._roots[k] * z[k - 1] for k in range(2, self.degree + 1)]
-            out = torch.cat([*columns, u.new_zeros(len(u), self._spare)], 1)
+            out = torch.cat([*columns, z[0].new_zeros(len(u), self._spare)], 1)
             return out.mul_(norm[:, None])
         phi = self._leaf(u)
         if not isinstance(self._leaf, Orthonormal):

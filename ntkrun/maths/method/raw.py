@@ -24,6 +24,7 @@ class Raw(RowMethod, FeatureMethod):
     """
 
     name = "raw"
+    stays_sparse = False  # its features are as many as the entries of a row
 
     _: KW_ONLY
     device: str = "cpu"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -63,13 +65,17 @@ class RandomFourierFeatures(RowMethod, FeatureMethod):
         """Return the weights, whose scale may come from the sample."""
         return [self._weights]
 
+    def weight_bytes(self, shape: Sequence[int]) -> int:
+        """Return the bytes of the weights."""
+        return int(np.prod(shape)) * (self.drawn // 2) * torch.finfo(DTYPES[self.dtype]).bits // 8
+
     def _draw(self, X: Any) -> None:
         self.bandwidth_ = self.bandwidth or median_distance(self.flat(X))
         stream, dtype = Stream(self.seed_).child("rff"), DTYPES[self.dtype]
         w = stream.gaussian(self.width, self.drawn // 2, dtype=dtype) / self.bandwidth_
         self._weights = w.to(torch_device(self.device))
 
-    def _features(self, batch: Tensor) -> Tensor:
+    def _features(self, batch: Any) -> Tensor:
         z = batch.flatten(1) @ self._weights
         out = torch.cat([torch.cos(z), torch.sin(z)], 1).mul_((1 / max(1, z.shape[1])) ** 0.5)
         return torch.nn.functional.pad(out, (0, self.drawn - out.shape[1]))

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from ntkrun.maths.rng import Stream
+from ntkrun.maths.sparse import Rows
 
 
 class Orthonormal:
@@ -33,6 +34,6 @@ class Orthonormal:
         self.matrix = self.matrix.to(device)
         return self
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Return the sketch (..., dim) of x (..., dim_in)."""
+    def __call__(self, x: Rows) -> Tensor:
+        """Return the sketch (..., dim) of x (..., dim_in), which may be sparse."""
         return x @ self.matrix

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from ntkrun.maths.rng import Stream
 from ntkrun.maths.sketch.srht import TensorSRHT
+from ntkrun.maths.sparse import Rows
 
 
 class DenseProduct:
@@ -44,16 +45,16 @@ class DenseProduct:
         self.left, self.right = self.left.to(device), self.right.to(device)
         return self
 
-    def apply_left(self, x: Tensor) -> Tensor:
+    def apply_left(self, x: Rows) -> Tensor:
         """Return the factor of x, which serves for several `apply_right`."""
-        return torch.matmul(x, self.left)
+        return x @ self.left
 
     def apply_right(self, y: Tensor) -> Tensor:
         """Return the factor of y."""
         return torch.matmul(y, self.right)
 
-    def __call__(self, x: Tensor, y: Tensor) -> Tensor:
-        """Return the sketch (..., dim) of x (..., left) and y (..., right)."""
+    def __call__(self, x: Rows, y: Tensor) -> Tensor:
+        """Return the sketch (..., dim) of x (..., left), which may be sparse, and y (..., right)."""
         return self.apply_left(x).mul_(self.apply_right(y))
 
 

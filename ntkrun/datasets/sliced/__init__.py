@@ -1,0 +1,1 @@
+"""Data read by the slice: rows of a file as a source of rows, checked block by block."""
