@@ -27,7 +27,7 @@ SHOWN = 20  # most classes of a confusion matrix on the terminal
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_run(parser)
-    parser.add_argument("data", help="table, .npz, .npy or folder of images; labels may be absent")
+    parser.add_argument("data", help="table, .npz, .npy, .h5 or folder of images; labels may be absent")
     parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
 
 
