@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from ntkrun.datasets.array_files import UNREADABLE, read_npz
-from ntkrun.datasets.sliced.file_rows import FileRows
-from ntkrun.datasets.sliced.hdf5 import Hdf5Array, labels, names, opened
 from ntkrun.errors import DataError, few, must_be
 
 # names of inputs and labels in an .npz or HDF5 file, the first that is there
@@ -60,6 +58,9 @@ def new_rows(path: Path) -> New:
 
 
 def _from_hdf5(path: Path) -> New:
+    from ntkrun.datasets.sliced.file_rows import FileRows
+    from ntkrun.datasets.sliced.hdf5 import Hdf5Array, labels, names, opened
+
     with opened(path) as file:
         x, y = (next((name for name in known if name in file), None) for known in (X, Y))
         if x is None:
