@@ -9,8 +9,9 @@ import pytest
 from ntkrun.cli import main as cli
 from ntkrun.errors import DataError
 from ntkrun.report import page
-from ntkrun.report.charts import figures, pareto
+from ntkrun.report.charts import charts
 from ntkrun.report.collect import runs_of, sheets
+from ntkrun.report.points import points
 from tests.faults.plan import record
 
 BASE = {
@@ -95,21 +96,6 @@ def test_a_run_done_twice_counts_once(root):
     line = next(s for s in sheet.lines if s.label == "ntk_sketch" and s.dim == 512)
     assert len(line.runs) == 3
     assert line.score == pytest.approx((0.79 + 0.8 + 0.5) / 3)
-
-
-def test_the_front_holds_what_nothing_beats_in_both(root):
-    (sheet,) = sheets(runs_of(root))
-    # seconds and scores: ntk_sketch 3 for .80 and 6 for .82, rff 12 for .85 and 15 for .87, exact 300 for .99
-    assert [(s.label, s.dim) for s in pareto(sheet)] == [
-        ("ntk_sketch", 512),
-        ("ntk_sketch", 1024),
-        ("rff", 512),
-        ("rff", 1024),
-        ("exact_ntk", 100),
-    ]
-    put(root, 60, method="rff", dim=256, score=0.86, seconds=0.5)
-    (sheet,) = sheets(runs_of(root))
-    assert [(s.label, s.dim) for s in pareto(sheet)] == [("rff", 256), ("rff", 1024), ("exact_ntk", 100)]
 
 
 def test_pictures_are_those_that_the_runs_allow(root):

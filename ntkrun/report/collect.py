@@ -40,8 +40,8 @@ NUMBERS = (
 class Line:
     """All seeds of one configuration: its varying parameters, and means over its runs.
 
-    `score` and `spread` are mean and standard deviation of the test score, `valid` and `valid_spread` those of
-    the score on held-out training rows; `valid` is None if a run does not record it.
+    `score` and `spread` are mean and standard deviation of the test score, `valid` and `valid_spread` those
+    of the score on held-out training rows; `valid` is None if a run does not record it.
     """
 
     varied: dict[str, Any]
@@ -122,7 +122,7 @@ class Sheet:
 
     @cached_property
     def ranked(self) -> list[Line]:
-        """The lines that have a score on held-out training rows, the best first; the test score has no say."""
+        """Lines with a score on held-out training rows, the best first; the test score has no say."""
         sign = -1 if self.higher_is_better else 1
         found = [(sign * line.valid, i) for i, line in enumerate(self.lines) if line.valid is not None]
         return [self.lines[i] for _, i in sorted(found)]
