@@ -1,4 +1,4 @@
-"""A headless Chromium, driven by chromedriver over WebDriver and DevTools commands (Debian: chromium-driver)."""
+"""A headless Chromium, driven by chromedriver over WebDriver and DevTools commands."""
 
 import base64
 import json

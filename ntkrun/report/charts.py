@@ -121,7 +121,7 @@ def _base(needs: str) -> Any:
 
 
 def _looks(records: list[dict[str, Any]], field: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the look of dots, and of lines and bands: by curve, or by method if there are too many curves."""
+    """Return the look of dots, and of lines and bands: by curve, or by method if curves are many."""
     import altair as alt
 
     by = next((f for f in (field, "method") if len({r.get(f) for r in records}) <= CURVES), None)

@@ -62,7 +62,7 @@ def _row(
         "exact": line.exact,
         "columns": "-" if columns is None else f"{columns:,}",
         "varied": ["-" if value is None else str(value) for value in varied],
-        "valid": "-" if line.valid is None else with_spread(line.valid, line.valid_spread, len(line.runs)),
+        "valid": _parts(line.valid, line.valid_spread, len(line.runs)),
         "test": _parts(line.score, line.spread, len(line.runs)),
         "runs": len(line.runs),
         "times": [human(value) for value in times],
