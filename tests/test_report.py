@@ -161,7 +161,7 @@ def test_baselines_are_rows_unless_the_exact_kernel_has_its_own(tmp_path):
 
 
 def test_what_changes_no_result_is_no_column(root):
-    put(root, 90, dim=512, seed=0, score=0.79, config={"baseline": "none", "shard_rows": 512})
+    put(root, 90, dim=512, seed=0, score=0.79, config={"baseline": "none"})
     (sheet,) = sheets(runs_of(root))
     assert sheet.keys == ["method", "feature_dim"]
     line = next(s for s in sheet.lines if s.label == "ntk_sketch" and s.dim == 512)

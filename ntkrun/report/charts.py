@@ -124,11 +124,14 @@ def _looks(records: list[dict[str, Any]], field: str) -> tuple[dict[str, Any], d
     """Return the look of dots, and of lines and bands: by curve, or by method if curves are many."""
     import altair as alt
 
-    by = next((f for f in (field, "method") if len({r.get(f) for r in records}) <= CURVES), None)
-    if by is None:
-        return {}, {}
-    color = alt.Color(by, type="nominal")
-    return {"color": color, "shape": alt.Shape(by, type="nominal")}, {"color": color.legend(None)}
+    for by in (field, "method"):
+        names = sorted({r[by] for r in records})
+        if len(names) <= CURVES:
+            scale = alt.Scale(domain=names)  # the same for both, so that they share a legend
+            color = alt.Color(by, type="nominal", scale=scale)
+            shape = alt.Shape(by, type="nominal", scale=scale)
+            return {"color": color, "shape": shape}, {"color": color.copy().legend(None)}
+    return {}, {}
 
 
 def _score(sheet: Sheet) -> Any:
@@ -199,10 +202,11 @@ def against_columns(sheet: Sheet, records: list[dict[str, Any]]) -> Any:
     features, exact = base.transform_filter("!datum.exact"), base.transform_filter("datum.exact")
     _, look = _looks(mine, "curve")
     band = features.mark_area(opacity=0.16).encode(x=x, y="low:Q", y2="high:Q", detail="curve:N", **look)
-    rule = exact.mark_rule(strokeDash=[5, 4]).encode(y=y, tooltip=_hover())
-    name = exact.mark_text(align="right", dy=-6, style="note")
-    name = name.encode(x=alt.value("width"), y=y, text=alt.Text("curve:N"))
-    drawn = band + rule + name + _curves(features, x, y, mine, "curve")
+    drawn = band + _curves(features, x, y, mine, "curve")
+    if any(r["exact"] and r["test"] is not None for r in records):
+        name = exact.mark_text(align="right", dy=-6, style="note")
+        drawn += exact.mark_rule(strokeDash=[5, 4]).encode(y=y, tooltip=_hover())
+        drawn += name.encode(x=alt.value("width"), y=y, text=alt.Text("curve:N"))
     return drawn.resolve_legend(color="independent", shape="independent")
 
 
@@ -267,12 +271,11 @@ def phases(sheet: Sheet, records: list[dict[str, Any]]) -> Any:
     order = [r["what"] for r in sorted(mine, key=lambda r: r["time"])]
     base = _base("featurize").transform_filter("datum.long")
     bars = base.transform_fold(["featurize", "solve", "predict"], as_=["phase", "seconds"])
-    step = alt.Step(18)
     names = alt.Y("what:N", sort=order, title=None, axis=alt.Axis(labelLimit=230))
     color = alt.Color("phase:N", sort=["featurize", "solve", "predict"])
     hover = [alt.Tooltip("what:N", title="configuration"), "phase:N", alt.Tooltip("seconds:Q", format=".3g")]
     return (
         bars.mark_bar()
         .encode(y=names, x=alt.X("seconds:Q", title="seconds"), color=color, tooltip=hover, order="index:Q")
-        .properties(height=step)
+        .properties(height=18 * len(mine))
     )

@@ -253,7 +253,8 @@ def description(run: Run) -> dict[str, Any]:
     out: dict[str, Any] = {"method": run.result["method"], **top}
     for section in ("method", "dataset", "solver"):
         for key, value in flatten(run.config.get(section, {})).items():
-            if key in INCIDENTAL or key == "name" or out.get(LINKED.get(key, key)) == value:
+            top_key = LINKED.get(key, key)
+            if key in INCIDENTAL or key == "name" or (top_key in out and out[top_key] == value):
                 continue
             out[f"{section}.{key}"] = value
     if run.result.get("kind") == "kernel":

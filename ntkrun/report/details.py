@@ -66,7 +66,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("relative lambda", _number(result, "relative_lambda", "{:.1e}")),
         *((phase, human(result[f"time/{phase}_s"])) for phase in ("featurize", "solve", "predict")),
         ("in all", human(result["time/total_s"])),
-        ("with the baseline", human(result["time/wall_s"]) if "exact/time_s" in result else ""),
+        ("with the baseline", _seconds(result, "time/wall_s") if "exact/time_s" in result else ""),
         ("peak memory", _number(result, "memory/peak_rss_mb", "{:,.0f} MiB")),
         ("planned memory", _number(result, "memory/planned_mb", "{:,.0f} MiB")),
         ("kernel error", _number(result, "kernel/error", "{:.3g}")),
@@ -78,6 +78,10 @@ def facts(run: Run) -> list[tuple[str, str]]:
 
 def _number(result: dict[str, Any], key: str, form: str) -> str:
     return form.format(result[key]) if isinstance(result.get(key), int | float) else ""
+
+
+def _seconds(result: dict[str, Any], key: str) -> str:
+    return human(result[key]) if key in result else ""
 
 
 def lambda_path(run: Run) -> dict[str, Any]:

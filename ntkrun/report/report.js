@@ -39,10 +39,7 @@
     }
     for (const body of bodies) {
       const first = body.rows[0].cells[0];
-      if (body.rows.length === 1) {
-        first.prepend(make("span", { className: "no-open" }));
-        continue;
-      }
+      if (body.rows.length === 1) continue;
       const button = make("button", { type: "button", className: "open-it", ariaLabel: "runs of this row" });
       button.setAttribute("aria-expanded", "false");
       button.addEventListener("click", () => toggle(body));
@@ -160,7 +157,7 @@
   function open() {
     const run = document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (run?.matches("details.run")) {
-      run.open = true;
+      for (let one = run; one; one = one.parentElement.closest("details")) one.open = true;
       run.scrollIntoView();
     }
   }
