@@ -83,7 +83,13 @@ def _spec(chart: Any) -> dict[str, Any]:
 
 def fixed(spec: dict[str, Any], records: list[dict[str, Any]], look: str) -> dict[str, Any]:
     """Return the Vega-Lite of a static picture in the theme `look`, with its data."""
-    return spec | {"width": 560, "datasets": {DATA: records}, "config": theme(look)}
+    config = theme(look)
+    # a browser may have wider letters than those that the picture was measured with
+    config |= {
+        "legend": config["legend"] | {"columns": 1},
+        "padding": {"left": 40, "right": 15, "top": 5, "bottom": 5},
+    }
+    return spec | {"width": 600, "datasets": {DATA: records}, "config": config}
 
 
 def svg(spec: dict[str, Any], records: list[dict[str, Any]], look: str = "light") -> str:
@@ -125,7 +131,8 @@ def _looks(records: list[dict[str, Any]], field: str) -> tuple[dict[str, Any], d
     import altair as alt
 
     for by in (field, "method"):
-        names = sorted({r[by] for r in records})
+        exact = {r[by]: r["exact"] for r in records}
+        names = sorted(exact, key=lambda name: (exact[name], name))  # a curve has one colour in all charts
         if len(names) <= CURVES:
             scale = alt.Scale(domain=names)  # the same for both, so that they share a legend
             color = alt.Color(by, type="nominal", scale=scale)

@@ -99,6 +99,7 @@ class Baseline:
     methods: list[str]
     varied: dict[str, Any]
     n_train: int
+    n_test: int
     score: float | None
     seconds: float
     kind: str
@@ -239,8 +240,9 @@ def _baselines(
         methods = sorted({result["method"] for result in results})
         seconds, _ = _mean([result["exact/time_s"] for result in results])
         first = results[0]
+        sizes = first["n_train"], first["n_test"]
         score, kind = first.get(f"exact/{metric}"), str(first.get("exact/time_kind", ""))
-        out.append(Baseline(methods, common, first["n_train"], score, seconds, kind, len(members)))
+        out.append(Baseline(methods, common, *sizes, score, seconds, kind, len(members)))
     return out
 
 

@@ -54,7 +54,7 @@ def of_line(line: Line, metric: str, kept: list[Predictions]) -> dict[str, Any]:
         "test_low": line.score - line.spread,
         "test_high": line.score + line.spread,
         "test_shown": line.shown_score,
-        "interval": shown_interval(line, metric, kept),
+        "interval": shown_interval(metric, line.score, line.runs[0].result["n_test"], kept),
         "valid": valid,
         "valid_low": None if valid is None else valid - line.valid_spread,
         "valid_high": None if valid is None else valid + line.valid_spread,
@@ -83,7 +83,7 @@ def of_baseline(one: Baseline, metric: str) -> dict[str, Any]:
         "test_low": one.score,
         "test_high": one.score,
         "test_shown": shown,
-        "interval": "-",
+        "interval": shown_interval(metric, one.score, one.n_test, []),
         "valid_shown": "-",
         "time": one.seconds,
         "time_shown": human(one.seconds),
@@ -92,12 +92,12 @@ def of_baseline(one: Baseline, metric: str) -> dict[str, Any]:
     }
 
 
-def shown_interval(line: Line, metric: str, kept: list[Predictions]) -> str:
-    """Return the 95 % interval of the test score for other rows like these; "-" if it is not known."""
-    if metric == "accuracy":
-        low, high = paired.wilson(min(1.0, max(0.0, line.score)), line.runs[0].result["n_test"])
+def shown_interval(metric: str, score: float | None, rows: int, kept: list[Predictions]) -> str:
+    """Return the 95 % interval of a score over other test rows like these; "-" if it is not known."""
+    if score is not None and metric == "accuracy":
+        low, high = paired.wilson(min(1.0, max(0.0, score)), rows)
     elif kept:
         low, high = paired.interval_of(kept)
     else:
         return "-"
-    return f"{low:.4f} to {high:.4f}"
+    return f"{low:.3f} to {high:.3f}" if metric == "accuracy" else f"{low:.4g} to {high:.4g}"

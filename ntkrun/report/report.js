@@ -78,7 +78,7 @@
         if (!fits) hidden[i] = true;
       });
       const gone = Object.keys(hidden).length;
-      section.querySelector(".left").textContent = gone ? `${bodies.length - gone} of ${bodies.length} rows` : "";
+      section.querySelector("output").textContent = gone ? `${bodies.length - gone} of ${bodies.length} rows` : "";
       set("hidden", hidden);
     }
     if (filter) {

@@ -23,7 +23,7 @@ class Head(NamedTuple):
 
     title: str
     words: bool = False
-    minor: bool = False
+    minor: bool = True
 
 
 def table(
@@ -36,14 +36,10 @@ def table(
     """
     keys = [key for key in sheet.keys if key not in ("method", "feature_dim")]
     extra = [key for key in EXTRA if any(key in line.numbers for line in sheet.lines)]
-    head = [Head("method", True), Head("columns"), *(Head(short(key), True) for key in keys)]
-    head += [
-        Head(f"held-out {sheet.metric}"),
-        Head(f"test {sheet.metric}"),
-        Head("95 % interval", minor=True),
-    ]
-    head += [Head("runs", minor=True), Head("featurize", minor=True), Head("solve", minor=True), Head("time")]
-    head += [Head("peak MiB", minor=True), *(Head(EXTRA[key], minor=True) for key in extra)]
+    head = [Head("method", True, False), Head("columns"), *(Head(short(key), True) for key in keys)]
+    head += [Head(f"{part} {sheet.metric}", minor=False) for part in ("held-out", "test")]
+    head += [Head("95 % interval"), Head("runs"), Head("featurize"), Head("solve"), Head("time", minor=False)]
+    head += [Head("peak MiB"), *(Head(EXTRA[key]) for key in extra)]
     rows = [_row(line, sheet, keys, extra, beside, id(line) in chosen) for line in lines]
     return head, rows + [_baseline_row(one, keys, extra) for one in sheet.baselines]
 
@@ -66,6 +62,8 @@ def _row(
         "test": _parts(line.score, line.spread, len(line.runs)),
         "runs": len(line.runs),
         "times": [human(value) for value in times],
+        "note": "",
+        "settings": _settings(columns, keys, varied),
         "memory": "-" if memory is None else f"{memory:,.0f}",
         "extra": [_shown(key, line) for key in extra],
         "seeds": [_seed(run, sheet.metric, beside, detailed) for run in line.runs],
@@ -84,6 +82,13 @@ def _row(
     }
 
 
+def _settings(columns: int | None, keys: list[str], varied: list[Any]) -> str:
+    """Return the columns and what varies as one text, which takes their places on a narrow screen."""
+    words = [] if columns is None else [f"{columns:,} columns"]
+    known = ((key, value) for key, value in zip(keys, varied, strict=True) if value is not None)
+    return ", ".join(words + [f"{short(key)} {value}" for key, value in known])
+
+
 def _parts(mean: float | None, spread: float = 0.0, runs: int = 1) -> tuple[str, str]:
     """Return a mean and its spread as texts; the page leaves the latter out on a narrow screen."""
     if mean is None:
@@ -97,8 +102,8 @@ def _shown(key: str, line: Line) -> str:
         return "-"
     if key != "speedup":
         return f"{line.numbers[key]:.3g}"
-    kinds = {run.result.get("exact/time_kind", "") for run in line.runs}
-    return f"{ratio(line.numbers[key])} ({', '.join(sorted(kinds))})"
+    guessed = any(run.result.get("exact/time_kind") == "extrapolated" for run in line.runs)
+    return ratio(line.numbers[key]) + " (extrapolated)" * guessed
 
 
 def _seed(run: Run, metric: str, beside: Path, detailed: bool) -> dict[str, Any]:
@@ -126,7 +131,9 @@ def _baseline_row(one: Baseline, keys: list[str], extra: list[str]) -> dict[str,
         "valid": _parts(None),
         "test": _parts(one.score),
         "runs": one.runs,
-        "times": ["-", "-", f"{human(one.seconds)} ({one.kind})"],
+        "times": ["-", "-", human(one.seconds)],
+        "note": one.kind,
+        "settings": _settings(None, keys, varied),
         "memory": "-",
         "extra": ["-"] * len(extra),
         "seeds": [],
