@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import Any
 
 from ntkrun.cli.commands import named
-from ntkrun.store.runs import Run, find, parameters
+from ntkrun.store.runs import INCIDENTAL, Run, find, parameters
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +40,9 @@ def run(options: argparse.Namespace) -> int:
 
 
 def differences(a: Run, b: Run) -> list[tuple[str, Any, Any]]:
-    """Return (key, of a, of b) of every parameter that differs, except where runs are kept."""
+    """Return (key, of a, of b) of every parameter that differs, except those that change no result."""
     ours, theirs = parameters(a.config), parameters(b.config)
-    keys = [k for k in {**ours, **theirs} if not k.startswith(("tracking.", "executor.", "output_dir"))]
+    keys = [k for k in {**ours, **theirs} if k.partition(".")[0] not in INCIDENTAL]
     return [(k, ours.get(k), theirs.get(k)) for k in keys if ours.get(k) != theirs.get(k)]
 
 
