@@ -34,7 +34,8 @@ class Plan:
             raise MachineError(
                 f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
                 f"Lower feature_dim, shard_rows, dataset.n_train or executor.workers, or take {other}."
-                + " Memory of method=ntk_sketch does not grow with the columns of the rows." * sparse
+                + " Memory of method=ntk_sketch does not grow with the columns of the rows."
+                * sparse
             )
 
 
