@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import Any
 
 from ntkrun import NUMBERS, machine
 from ntkrun.config import RunConfig, as_typed
+from ntkrun.datasets import rows
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
 from ntkrun.executors.base import Executor
@@ -68,10 +70,10 @@ def _chosen(config: RunConfig, split: Split) -> RunConfig:
     """
     if config.rows_method is None or config.study is not None:
         return config
-    rows = split.train.x.ndim == 2
-    if faults := config.faults["rows" if rows else "images"]:
+    are_rows = split.train.x.ndim == 2
+    if faults := config.faults["rows" if are_rows else "images"]:
         raise ConfigError(" ".join(faults))
-    if not rows:
+    if not are_rows:
         return config
     given, known = config.record["method"], config.rows_method.get_params()
     default = METHODS.get(given["name"])().get_params()
@@ -163,12 +165,12 @@ def _model(task: Task, fit: regress.Fit) -> Model:
     """Return the predictor with the training rows that its method needs."""
     split = task.split
     names = None if split.classes is None else split.class_names
-    rows = task.model_rows()
+    sample = task.model_rows()
     return Model(
         task.method,
         split.preprocess,
         fit.predictor,
-        rows,
+        sample,
         split.views,
         names,
         split.inputs,
@@ -179,8 +181,9 @@ def _model(task: Task, fit: regress.Fit) -> Model:
 
 def _kept(scores: score.Scores, split: Split) -> predictions.Predictions:
     """Return the test predictions that the run folder keeps."""
-    names = [] if split.classes is None else split.class_names
-    return predictions.of(scores.prediction.numpy(), scores.labels.numpy(), names, split.test.x)
+    names, digest = [] if split.classes is None else split.class_names, hashlib.sha256()
+    rows.update(digest, split.test.x)
+    return predictions.of(scores.prediction.numpy(), scores.labels.numpy(), names, digest)
 
 
 def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:
