@@ -8,7 +8,7 @@ from benchmarks.base import Result, gemm_rate, seconds
 from ntkrun import machine
 from ntkrun.maths.ridge.cholesky import MIXED_FROM
 from ntkrun.maths.ridge.normal import NormalEquations
-from ntkrun.solvers.ridge import single
+from ntkrun.solvers.sums import single
 
 ROWS = 2048
 DIMS = (1024, 2048, 4096, 8192, 16384)

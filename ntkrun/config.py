@@ -34,6 +34,7 @@ SECTIONS: dict[str, Registry] = {
     "solver": SOLVERS,
     "executor": EXECUTORS,
 }
+FEATURES = ("stored", "summed", "auto")
 BASELINES = ("auto", "exact", "estimate", "none")
 NUMBERS = ("feature_dim", "degree", "depth", "filter_size", "seed")
 SIZES = {"rows": 4, "trials": 1, "feature_dim": 512}  # smallest study_size
@@ -58,6 +59,8 @@ class RunConfig:
     solver: Solver
     executor: Executor
     baseline: str
+    features_dtype: str | None
+    features: str
     shard_rows: int
     output_dir: Path
     tracker: Tracker
@@ -77,6 +80,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     from ntkrun.maths.method.base import torch_device
     from ntkrun.tracking.tracker import Tracker
 
+    record = {"features": "stored"} | record  # records of earlier versions lack it
     if problems := _shape(record):
         raise ConfigError(" ".join(problems))
     record = _absolute(record)
@@ -92,6 +96,8 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
     if kind or all(faults.values()):
         problems += faults[kind or "images"]
     problems += checks.choice("ntkrun", "baseline", record["baseline"], BASELINES)
+    problems += _features_dtype(record, made["method"])
+    problems += checks.choice("ntkrun", "features", record["features"], FEATURES)
     problems += checks.integer("ntkrun", "shard_rows", record["shard_rows"], 1)
     if record["study"] is not None:
         problems += checks.choice("ntkrun", "study", record["study"], STUDIES.names)
@@ -117,6 +123,8 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         solver=made["solver"],
         executor=made["executor"],
         baseline=record["baseline"],
+        features_dtype=record.get("features_dtype"),
+        features=record["features"],
         shard_rows=record["shard_rows"],
         output_dir=output_dir,
         tracker=tracker,
@@ -161,6 +169,23 @@ def _absolute(record: dict[str, Any]) -> dict[str, Any]:
     if isinstance(uri := out["tracking"]["uri"], str):
         out["tracking"]["uri"] = absolute_url(uri)
     return out
+
+
+def _features_dtype(record: dict[str, Any], method: Method | None) -> list[str]:
+    """Return a sentence if features cannot be stored in the type that a record names; old ones name none."""
+    from ntkrun.maths.method.kernel import KernelMethod
+    from ntkrun.store.precision import NAMES
+
+    value = record.get("features_dtype")
+    if value is None or method is None or value == method.dtype:
+        return []
+    if problems := checks.choice("ntkrun", "features_dtype", value, NAMES):
+        return problems
+    kernel = isinstance(method, KernelMethod)
+    if kernel or record.get("features", "stored") != "stored":
+        what = f"{method.name}: kernel values are not rounded" if kernel else "features that are not stored"
+        return [must_be("features_dtype", "ntkrun", f"null for {what}", value, "Leave it out.")]
+    return []
 
 
 def _texts(record: dict[str, Any]) -> list[str]:

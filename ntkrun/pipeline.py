@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from ntkrun import NUMBERS, machine
 from ntkrun.config import RunConfig, as_typed
+from ntkrun.datasets import rows
 from ntkrun.datasets.split import Split
 from ntkrun.errors import ConfigError
+from ntkrun.executors.base import Executor
 from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import Method
 from ntkrun.maths.scores import described
 from ntkrun.model import Model
 from ntkrun.report import run_figures
-from ntkrun.stages import baseline, data, featurize, memory, regress, score
+from ntkrun.stages import baseline, data, featurize, memory, plan, regress, score, summed
 from ntkrun.stages.tasks import Task, task_of
-from ntkrun.store import modes
+from ntkrun.store import modes, predictions
 from ntkrun.store.features import Features
 from ntkrun.store.run_folder import RunFolder
 from ntkrun.store.runs import finished_like
+from ntkrun.store.shards import content_key
 from ntkrun.studies import STUDIES
 from ntkrun.studies.base import Size, measure
 from ntkrun.tracking import mlmodel, publish
@@ -64,10 +70,10 @@ def _chosen(config: RunConfig, split: Split) -> RunConfig:
     """
     if config.rows_method is None or config.study is not None:
         return config
-    rows = split.train.x.ndim == 2
-    if faults := config.faults["rows" if rows else "images"]:
+    are_rows = split.train.x.ndim == 2
+    if faults := config.faults["rows" if are_rows else "images"]:
         raise ConfigError(" ".join(faults))
-    if not rows:
+    if not are_rows:
         return config
     given, known = config.record["method"], config.rows_method.get_params()
     default = METHODS.get(given["name"])().get_params()
@@ -110,30 +116,34 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     start = time.perf_counter()
     solver, executor, shard_rows = config.solver, config.executor, config.shard_rows
     solver.check(split.classes)
-    task = task_of(split, config.method)
-    plan = memory.plan(task, shard_rows, solver, executor)
+    task = task_of(split, config.method, config.features_dtype)
+    plan.check(config.features, task, solver)
+    memory.plan(task, shard_rows, solver, executor, config.features != "summed")
     task.fit()
-    planned = max(machine.peak_rss_mb(), machine.rss_mb() + plan.here / (1 << 20))
+    root = config.output_dir / "features"
+    needs = plan.complete(config.features, task, root, shard_rows, solver, executor)
+    planned = max(machine.peak_rss_mb(), machine.rss_mb() + needs.here / (1 << 20))
     # an error before this line leaves nothing behind
-    path = folder.open(f"{split.name}-{task.method.name}", config.record)
+    key = content_key(featurize.spec_of(task, shard_rows))
+    path = folder.open(f"{split.name}-{task.method.name}", config.record, key)
     if split.inputs.table:
         folder.write("columns.json", {"columns": split.inputs.table.record()})
 
-    root = config.output_dir / "features"
-    features = featurize.compute(task, root, shard_rows, executor)
-    fit = regress.run(features.train, features.valid, task.method, solver, executor)
-    scores = score.run(fit, features.test)
-    peak = machine.peak_rss_mb()
-    mlmodel.save(_model(task, fit), path / "model")
+    with _features(task, root, shard_rows, executor, needs.stored) as features:
+        fit = regress.run(features.train, features.valid, task.method, solver, executor)
+        scores = score.run(fit, features.test)
+        peak = machine.peak_rss_mb()
+        predictions.write(path, _kept(scores, split))
+        mlmodel.save(_model(task, fit), path / "model")
 
-    result = _named(task.method, features, split)
-    result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
-    if reference := task.reference():
-        exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
-        if exact is not None:
-            result |= _compared(exact, scores, result["time/total_s"])
-            lam = fit.predictor.lam
-            result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
+        result = _named(task.method, features, split)
+        result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
+        if reference := task.reference():
+            exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
+            if exact is not None:
+                result |= _compared(exact, scores, result["time/total_s"])
+                lam = fit.predictor.lam
+                result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
     result["kind"] = task.kind
     result["time/wall_s"] = time.perf_counter() - start
     lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
@@ -142,22 +152,38 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     return result
 
 
+def _features(
+    task: Task, root: Path, shard_rows: int, executor: Executor, stored: bool
+) -> AbstractContextManager[Features]:
+    """Return the features, all computed or to be computed when they are read."""
+    if stored:
+        return nullcontext(featurize.compute(task, root, shard_rows, executor))
+    return summed.opened(task, root, shard_rows, executor)
+
+
 def _model(task: Task, fit: regress.Fit) -> Model:
     """Return the predictor with the training rows that its method needs."""
     split = task.split
     names = None if split.classes is None else split.class_names
-    rows = task.model_rows()
+    sample = task.model_rows()
     return Model(
         task.method,
         split.preprocess,
         fit.predictor,
-        rows,
+        sample,
         split.views,
         names,
         split.inputs,
         split.labels,
         fit.confidence,
     )
+
+
+def _kept(scores: score.Scores, split: Split) -> predictions.Predictions:
+    """Return the test predictions that the run folder keeps."""
+    names, digest = [] if split.classes is None else split.class_names, hashlib.sha256()
+    rows.update(digest, split.test.x)
+    return predictions.of(scores.prediction.numpy(), scores.labels.numpy(), names, digest)
 
 
 def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:
@@ -192,6 +218,7 @@ def _scored(features: Features, fit: regress.Fit, scores: score.Scores) -> dict[
         "time/predict_s": scores.seconds,
         "time/total_s": features.seconds + fit.seconds + scores.seconds,
         "cache/shards_reused": features.reused,
+        "cache/features": "stored" if features.train.stored else "summed",
     }
     held = described(fit.prediction, fit.labels, fit.classes, fit.confidence.temperature)
     more = {f"test/{k}": v for k, v in scores.more.items()} | {f"valid/{k}": v for k, v in held.items()}
@@ -208,4 +235,6 @@ def _compared(exact: baseline.Exact, scores: score.Scores, total: float) -> dict
         "exact/entries_per_s": exact.entries_per_s,
         "speedup": exact.seconds / total,
     }
-    return out if exact.value is None else out | {f"exact/{scores.metric}": exact.value}
+    if exact.value is None:
+        return out
+    return out | {f"exact/{scores.metric}": exact.value, "exact/features_key": exact.key}

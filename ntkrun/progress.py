@@ -62,5 +62,10 @@ def human(seconds: float) -> str:
 
 
 def ratio(value: float) -> str:
-    """Return `value` to three significant digits without an exponent: "2,420 x"."""
-    return f"{float(f'{value:.3g}'):,.10g} x"
+    """Return `value` to two significant digits without an exponent: "2,400 x"."""
+    return f"{float(f'{value:.2g}'):,.10g} x"
+
+
+def faster(value: float) -> str:
+    """Return how much faster than the exact kernel: "150 x faster", or slower for a value below 1."""
+    return f"{ratio(value)} faster" if value >= 1 else f"{ratio(1 / value)} slower"

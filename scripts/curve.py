@@ -64,7 +64,7 @@ def narrowed(features: Features, columns: int) -> Features:
 def measured(run: Run, sizes: list[int]) -> list[tuple[int, float, float, float, float]]:
     """Return (columns, test score, valid score, relative lambda, seconds of the solve) of each size."""
     config = build({**run.config, "output_dir": str(run.folder.parent.parent)})
-    task = task_of(config.source.load(), config.method)
+    task = task_of(config.source.load(), config.method, config.features_dtype)
     task.fit()
     features = featurize.compute(task, config.output_dir / "features", config.shard_rows, Serial())
     out = []

@@ -20,6 +20,7 @@ import numpy as np
 from ntkrun.progress import human
 from ntkrun.store.features import GROUPS
 from ntkrun.store.paths import as_path
+from ntkrun.store.shards import ShardStore
 
 ROWS = (10**7, 10**9)
 WORKERS = (16, 256, 4096)
@@ -65,16 +66,11 @@ def replay(times: np.ndarray, tasks: int, workers: int, scale: float, rng: np.ra
 def measured(folder: Path) -> tuple[dict, dict, np.ndarray, np.ndarray]:
     """Return result, environment, seconds per row and bytes per row of every full shard of a run."""
     result, environment = (json.loads((folder / f"{n}.json").read_text()) for n in ("result", "environment"))
-    manifest = folder.parent.parent / "features" / result["features_key"] / "manifest.json"
-    shards = json.loads(manifest.read_text())["body"]["shards"]
-    full = [s for s in shards if s["stop"] - s["start"] == max(s["stop"] - s["start"] for s in shards)]
-    rows = np.array([s["stop"] - s["start"] for s in full])
-    return (
-        result,
-        environment,
-        np.array([s["seconds"] for s in full]) / rows,
-        np.array([s["bytes"] for s in full]) / rows,
-    )
+    store = ShardStore(folder.parent.parent / "features" / result["features_key"], {})
+    most = max(receipt.rows for receipt in store.receipts.values())
+    full = [receipt for receipt in store.receipts.values() if receipt.rows == most]
+    seconds, size = (np.array([getattr(r, key) for r in full]) / most for key in ("seconds", "bytes"))
+    return result, environment, seconds, size
 
 
 def gram_rate(columns: int) -> float:

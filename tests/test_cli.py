@@ -146,8 +146,11 @@ def test_tracking_that_fails_does_not_cost_the_run(ntkrun):
             "Got 'cntk_sketsch' instead. Did you mean method=cntk_sketch?",
         ),
         (["experiment=nothing"], 2, "experiment of ntkrun must be one of"),
-        (["featuredim=3"], 2, "'featuredim' is not a key of the configuration"),
-        (["method.colour=3"], 2, "is not a key of the configuration"),
+        (["feature_dims=3"], 2, "not a key of the configuration. Did you mean feature_dim? All keys"),
+        (["n_train=3"], 2, "Did you mean dataset.n_train?"),
+        (["tracking.url=x"], 2, "Did you mean tracking.uri?"),
+        (["reprot"], 2, "'reprot' is not key=value and not a command. Did you mean ntkrun report?"),
+        (["method.colour=3"], 2, "is not a key of the configuration. All keys"),
         (["+method.colour=3"], 2, "colour"),
         (
             ["feature_dim=-3"],

@@ -37,7 +37,11 @@ def test_list_shows_scores_and_states(out, capsys):
     code, text, _ = say(capsys, "list", out)
     assert code == 0
     score = json.loads((run_folder(out) / "result.json").read_text())["test/accuracy"]
-    assert f"FINISHED  accuracy {score:.4f}" in text
+    head, line = text.splitlines()
+    assert head.split()[:5] == ["id", "started", "state", "dataset", "method"]
+    assert line.split()[0] == run_folder(out).name[-4:]
+    assert f"accuracy {score:.4f}" in line
+    assert json.loads(say(capsys, "list", out, "--json")[1])[0]["score"] == score
     status = run_folder(out) / "status.json"
     gone = {**json.loads(status.read_text()), "status": "RUNNING", "pid": 2**22 + 1}
     status.write_text(json.dumps(gone))

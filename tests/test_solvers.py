@@ -6,7 +6,7 @@ import torch
 
 from ntkrun.executors.serial import Serial
 from ntkrun.maths.ridge import gram, refine
-from ntkrun.solvers import ridge
+from ntkrun.solvers import sums
 from ntkrun.solvers.products import Products
 from ntkrun.solvers.ridge import Equations, Ridge
 from ntkrun.stages.regress import explore
@@ -50,16 +50,16 @@ def test_the_memory_plan_is_that_of_the_smaller_side():
     wide, tall = (Ridge().bytes(*shape, 1, torch.float32) for shape in ((96, 65_536), (65_536, 96)))
     assert wide < 100 << 20
     assert tall < 1 << 20
-    assert Ridge().bytes(4096, 4096, 1, torch.float32) == 12 * 4096**2 + 16 * ridge.ROWS * 4096
+    assert Ridge().bytes(4096, 4096, 1, torch.float32) == 12 * 4096**2 + 16 * sums.ROWS * 4096
     assert Ridge().bytes(4096, 4096, 1, torch.float64) == 16 * 4096**2
 
 
 def test_sums_in_float32_are_checked_and_give_the_score_of_float64(tmp_path, monkeypatch, caplog):
     caplog.set_level("INFO")
-    monkeypatch.setattr(ridge, "SINGLE", 30)
+    monkeypatch.setattr(sums, "SINGLE", 30)
     train, valid = stored(tmp_path, 400, 30, dtype=np.float32)
     auto, double = (Ridge(sums=sums).primal(train, valid, Serial()) for sums in ("auto", "float64"))
-    assert (auto.rounded, double.rounded) == (True, False)
+    assert (auto.groups.rounded, double.groups.rounded) == (True, False)
     a, b = auto.refit(1e-6), double.refit(1e-6)
     assert "sums in float32: objective within" in caplog.text
     assert torch.allclose(a.weight, b.weight, rtol=1e-9, atol=1e-12)
@@ -78,6 +78,6 @@ def test_sums_in_float32_that_are_not_enough_are_made_again_in_float64(tmp_path,
 
 def test_auto_keeps_float64_for_float64_features_and_few_columns(tmp_path, monkeypatch):
     train, valid = stored(tmp_path / "a", 400, 30, dtype=np.float32)
-    assert not Ridge().primal(train, valid, Serial()).rounded
-    monkeypatch.setattr(ridge, "SINGLE", 30)
-    assert not Ridge().primal(*stored(tmp_path / "b", 400, 30), Serial()).rounded
+    assert not Ridge().primal(train, valid, Serial()).groups.rounded
+    monkeypatch.setattr(sums, "SINGLE", 30)
+    assert not Ridge().primal(*stored(tmp_path / "b", 400, 30), Serial()).groups.rounded

@@ -28,6 +28,20 @@ def choices(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("[!_]*.yaml"))
 
 
+def every_key() -> list[str]:
+    """Return the sorted names of all keys that some configuration has, as they are typed."""
+    import yaml
+
+    def names(path: Path) -> list[str]:
+        return list(yaml.safe_load(path.read_text("utf-8")) or {})
+
+    out = {*names(conf_dir() / "config.yaml"), "tracking.uri", "tracking.experiment"}
+    for group in ("dataset", "method", "solver", "executor"):
+        for path in (conf_dir() / group).glob("*.yaml"):
+            out |= {f"{group}.{name}" for name in names(path)}
+    return sorted(name for name in out if name.rpartition(".")[2] not in ("defaults", "hydra"))
+
+
 def keys() -> list[str]:
     """Return the lines of config.yaml that set a key, with their comments."""
     import yaml

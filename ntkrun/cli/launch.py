@@ -43,7 +43,7 @@ def launch(words: list[str]) -> int:
 
             overrides: Any = OmegaConf.to_container(hydra.overrides.task)
             sweep.warn_of_two_levels(hydra, OmegaConf.select(config, "executor.name"))
-            return sweep.job(lambda folder: _run(_checked(config, folder)), hydra, ", ".join(overrides))
+            return sweep.job(lambda folder: _run(_checked(config, folder)), hydra, overrides)
         try:
             _single(config)
         except Exception as error:

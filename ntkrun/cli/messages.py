@@ -6,7 +6,7 @@ import difflib
 import re
 import shlex
 
-from ntkrun.cli.help import choices
+from ntkrun.cli.help import choices, every_key
 from ntkrun.cli.words import quoted
 from ntkrun.errors import NtkrunError
 
@@ -25,6 +25,19 @@ PLUGINS = {
 }
 
 
+def nearest_key(name: str) -> str | None:
+    """Return the key that somebody who typed `name` may have meant: misspelt, or without its group."""
+    group, _, last = name.rpartition(".")
+    known = sorted(every_key(), key=lambda key: key.rpartition(".")[0] != group)  # of its group first
+    ends = [key.rpartition(".")[2] for key in known]
+    near = difflib.get_close_matches(last, ends, 1, 0.65)
+    return known[ends.index(near[0])] if near else None
+
+
+# values of keys without a default, as one may type them
+EXAMPLES = {"dataset.path": "FILE, such as mine.csv, mine.npz or a folder of images"}
+
+
 def hydra_message(error: Exception) -> str:
     """Return one line for a Hydra or OmegaConf error."""
     if isinstance(error.__cause__, NtkrunError):
@@ -35,7 +48,8 @@ def hydra_message(error: Exception) -> str:
         one = shlex.quote(f"{key}={quoted(value)}")
         return f"{several[1]} holds several values. Add -m for a sweep over them, or type {one} for one text."
     if unset := re.search(r"Missing mandatory value: .*full_key: (\S+)", text):
-        return f"{unset[1]} has no value. Type {unset[1]}=VALUE."
+        example = EXAMPLES.get(unset[1], "VALUE")
+        return f"{unset[1]} has no value. Type {unset[1]}={example}."
     if type(error).__module__.startswith("yaml"):
         return f"a configuration file cannot be read: {text}"
     missing = re.search(r"Could not (?:find|load) '?([\w/]+)/([^' /]+)'?", text)
@@ -52,7 +66,8 @@ def hydra_message(error: Exception) -> str:
     if key:
         name = key.group(1) or key.group(2)
         shown = "hydra" if name.startswith("hydra.") else "job"
-        return f"{name!r} is not a key of the configuration. All keys: ntkrun --cfg {shown}."
+        hint = f" Did you mean {meant}?" if (meant := nearest_key(name)) else ""
+        return f"{name!r} is not a key of the configuration.{hint} All keys: ntkrun --cfg {shown}."
     if "does not support sweep type" in text:
         return (
             "interval(...) of ntkrun must be beside an optimiser. Add hydra/sweeper=optuna, or list values."

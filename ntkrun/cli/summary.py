@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from ntkrun.cli import optimiser
 from ntkrun.log import redacted
-from ntkrun.progress import human, ratio
+from ntkrun.progress import faster, human
 from ntkrun.store import sweep_folder
 from ntkrun.store.paths import sqlite_file
 from ntkrun.store.runs import metric_of, read_json
@@ -23,13 +24,8 @@ def summary(result: dict[str, Any]) -> str:
     if f"exact/{metric}" in result:
         lines[0] = (lines[0][0], f"{lines[0][1]}   (exact kernel: {result['exact/' + metric]:.4f})")
     if "speedup" in result:
-        exact = human(result["exact/time_s"])
-        lines.append(
-            (
-                "speed-up",
-                f"{ratio(result['speedup'])}   over the exact kernel, {exact} {result['exact/time_kind']}",
-            )
-        )
+        exact = f"{human(result['exact/time_s'])} {result['exact/time_kind']}"
+        lines.append(("speed-up", f"{faster(result['speedup'])} than the exact kernel, {exact}"))
     whose = "" if result.get("memory/peak_of") == "run" else ", of the whole process"
     lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
     lines.append(("report", result["run_folder"]))
@@ -60,8 +56,21 @@ def table(folder: Path) -> str:
         )
         if job["status"] == "failed":
             lines.append(f"{'':>33}  {job['error']}")
-    direction = read_json(folder / "sweep.json").get("direction")
-    if direction and (best := optimiser.best(jobs, direction)):
+    record = read_json(folder / "sweep.json")
+    if best := best_of(jobs, record.get("direction"), record.get("varies", [])):
         lines.append(best)
     lines.append(f"jobs          {folder / 'jobs'}")
     return "\n".join(lines) + "\n"
+
+
+def best_of(jobs: list[dict[str, Any]], direction: str | None, varies: list[str]) -> str | None:
+    """Return the line about the best job by its held-out score; None if the jobs cannot be compared."""
+    if direction:
+        return optimiser.best(jobs, direction)
+    scored = [job for job in jobs if math.isfinite(job.get("valid", math.nan))]
+    other_data = any(key == "dataset" or key.startswith("dataset.") for key in varies)
+    if len(scored) < 2 or len({job["metric"] for job in scored}) > 1 or other_data:
+        return None
+    first = min(scored, key=lambda job: optimiser.number(job, "minimize"))
+    score = f"{first['metric']} {first['valid']:.4f} on held-out rows"
+    return f"best          job {first['number']}: {score}   {first['title']}"

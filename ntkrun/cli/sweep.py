@@ -12,7 +12,7 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
-from ntkrun.cli import optimiser
+from ntkrun.cli import jobs, optimiser
 from ntkrun.cli.summary import table
 from ntkrun.errors import ConfigError, DataError, SweepError, must_be
 from ntkrun.log import redacted, to_terminal
@@ -59,7 +59,7 @@ def _start(config: Any) -> Started:
     words = [redacted(word) for word in (*given["task"], *given["hydra"])]
     folder = _pin(config)
     record = {"overrides": words, "started": time.time(), "status": "RUNNING", "key": uuid.uuid4().hex}
-    record |= {"direction": direction, "cwd": config.hydra.runtime.cwd, **whose()}
+    record |= {"direction": direction, "cwd": config.hydra.runtime.cwd, **whose(), **jobs.planned(config)}
     earlier, before = sweep_folder.unfinished(folder.parent, record) if config.skip_finished else (None, {})
     uri = OmegaConf.select(config, "tracking.uri")
     started = Started(folder, uri, [p for p in (folder, *folder.parents) if not p.exists()])
@@ -102,16 +102,17 @@ def _pin(config: Any) -> Path:
     return folder
 
 
-def job(work: Callable[[Path], dict[str, Any]], hydra: Any, title: str) -> float:
+def job(work: Callable[[Path], dict[str, Any]], hydra: Any, overrides: list[str]) -> float:
     """Do one job of a sweep, perhaps in a worker process; return a number for an optimiser.
 
     `work` takes the folder of the sweep and returns the result of a run.
     """
-    to_terminal()
+    to_terminal(once=True)
     number, folder = int(hydra.job.num), Path(hydra.sweep.dir)
     if not (folder / "sweep.json").is_file():
         raise ConfigError(f"{folder} holds no sweep.json. Do not change hydra.callbacks.sweep.")
-    log.info("\njob %d    %s", number, redacted(title))
+    title = jobs.title(overrides, read_json(folder / "sweep.json").get("varies", []))
+    log.info("\n%s", redacted(jobs.heading(folder, number, title)))
     outcome = sweep_folder.attempt(folder, number, title, lambda: work(folder))
     value = f"{outcome['metric']} {outcome['value']:.4f}, " if "value" in outcome else ""
     log.info("job %d %s: %s%.1f s", number, outcome["status"], value, outcome["seconds"])
@@ -121,7 +122,7 @@ def job(work: Callable[[Path], dict[str, Any]], hydra: Any, title: str) -> float
 def warn_of_two_levels(hydra: Any, executor: str | None) -> None:
     """Warn once if both the launcher and the executor start processes."""
     if executor != "serial" and "basic_launcher" not in hydra.launcher._target_ and int(hydra.job.num) == 0:
-        to_terminal()
+        to_terminal(once=True)
         log.warning(
             "launcher and executor both start processes: jobs x workers in all. "
             "Use executor=serial or hydra/launcher=basic."
@@ -134,8 +135,8 @@ def end(started: Started, error: Exception | None) -> int:
     from ntkrun.tracking import parent
 
     folder = started.folder
-    jobs = sweep_folder.outcomes(folder)
-    if not jobs:
+    outcomes = sweep_folder.outcomes(folder)
+    if not outcomes:
         sweep_folder.discard(started)
         raise error or ConfigError(
             f"a sweep of ntkrun must have jobs. None has written to {folder / 'jobs'}. "
@@ -153,10 +154,10 @@ def end(started: Started, error: Exception | None) -> int:
     sys.stdout.flush()
     if error:
         raise error
-    if record["failed"] == len(jobs):
+    if record["failed"] == len(outcomes):
         (folder / optimiser.RESULTS).unlink(missing_ok=True)  # its best job would be a failed one
     if record["failed"]:
-        which = f"{'all ' if record['failed'] == len(jobs) else ''}{record['failed']} jobs"
+        which = f"{'all ' if record['failed'] == len(outcomes) else ''}{record['failed']} jobs"
         log.error("%s failed; their tracebacks are in %s", which, folder / "jobs")
         return SweepError.exit_code
     return 0

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import shlex
 import unicodedata
 from typing import Any
 
+from ntkrun.cli.commands import COMMANDS
 from ntkrun.cli.help import GROUPS
 from ntkrun.errors import ConfigError
 from ntkrun.store.paths import PATHS, home
@@ -63,7 +65,7 @@ def prepared(arguments: list[str]) -> list[str]:
     for word, cut in _joined(overrides):
         key, equals, value = word.partition("=")
         if _parsed(f"{key}=x" if equals else word) is None:
-            raise ConfigError(f"{word!r} is not key=value. All keys: ntkrun --cfg job.")
+            raise ConfigError(f"{word!r} is not key=value{_command(word)} All keys: ntkrun --cfg job.")
         new, good = _override(key, value, several) if equals else (word, True)
         ready.append(f"{key}={quoted(value)}" if cut else new)
         if cut or not good:
@@ -76,6 +78,12 @@ def prepared(arguments: list[str]) -> list[str]:
         shown = ", ".join(word if len(word) <= 200 else f"{word[:197]}..." for word in bad)
         raise ConfigError(f"{shown} cannot be read by Hydra. {remedy}")
     return [*options, *ready]
+
+
+def _command(word: str) -> str:
+    """Return a hint if the word looks like a command."""
+    near = difflib.get_close_matches(word, COMMANDS, 1)
+    return f" and not a command. Did you mean ntkrun {near[0]}?" if near else "."
 
 
 def _joined(overrides: list[str]) -> list[tuple[str, bool]]:

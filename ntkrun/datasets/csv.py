@@ -13,8 +13,9 @@ from ntkrun import checks
 from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.inputs import Inputs
 from ntkrun.datasets.new import New
+from ntkrun.datasets.rows import subset
 from ntkrun.datasets.split import Split, make_split
-from ntkrun.datasets.table import target
+from ntkrun.datasets.table import large, target
 from ntkrun.datasets.table.columns import known, numbers_of
 from ntkrun.datasets.table.prepare import Prepare
 from ntkrun.datasets.table.read import Form, Table, read
@@ -116,6 +117,10 @@ class Csv(DataSource):
     def load(self) -> Split:
         """Return the split; DataError for a file that is not a table, or has no such target."""
         path = self._found(self.path, self.file)
+        if not self.test_path and not self.categorical:
+            found = large.read(path, self.form, self.target, self.drop or [], self.cache() / "converted")
+            if found is not None:
+                return self._sliced(path, found)
         table = read(path, self.form)
         targets = target.names(list(table.frame.columns), self.target, table.target)
         frame = self._kept(table, targets, path.name)
@@ -129,9 +134,6 @@ class Csv(DataSource):
         ys = [target.values(part, targets) for part in (frame, test) if part is not None]
         classes, labels, ys = target.classed(targets, ys, self.task)
         prepare = Prepare.of(frame[columns], [*table.categorical, *(self.categorical or [])])
-        name = path.name
-        for suffix in SUFFIXES:
-            name = name.removesuffix(suffix)
         x, y = frame[columns], ys[0]
         if test is None:
             train, held = self._parts(len(y))
@@ -140,13 +142,28 @@ class Csv(DataSource):
             parts = (x, y), (test[columns], ys[1])
         names = columns if table.named else None
         return make_split(
-            name,
+            _plain(path),
             *parts,
             classes=classes,
             labels=labels,
             columns=names,
             table=prepare,
             targets=targets,
+            **self.subset(),
+        )
+
+    def _sliced(self, path: Path, found: large.Numbers) -> Split:
+        """Return the split of a large table, whose rows keep their order within a part."""
+        classes, labels, (y,) = target.classed(found.targets, [found.y], self.task)
+        train, held = map(np.sort, self._parts(len(y)))
+        return make_split(
+            _plain(path),
+            (subset(found.x, train), y[train]),
+            (subset(found.x, held), y[held]),
+            classes=classes,
+            labels=labels,
+            columns=found.columns if found.named else None,
+            targets=found.targets,
             **self.subset(),
         )
 
@@ -210,6 +227,14 @@ class Csv(DataSource):
         if self.fold is not None:
             start, stop = (k * rows // self.folds for k in (self.fold, self.fold + 1))
         return np.delete(order, slice(start, stop)), order[start:stop]
+
+
+def _plain(path: Path) -> str:
+    """Return the name of a file without the ends that say how it is written."""
+    name = path.name
+    for suffix in SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name
 
 
 def _codec(name: str) -> bool:

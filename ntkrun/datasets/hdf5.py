@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
-import numpy as np
 
 from ntkrun import checks
 from ntkrun.datasets.base import ArraySource
-from ntkrun.datasets.fetch import DAMAGED
 from ntkrun.datasets.sliced.file_rows import FileRows
-from ntkrun.datasets.sliced.hdf5 import Hdf5Array, dataset, names, numbers, opened
+from ntkrun.datasets.sliced.hdf5 import Hdf5Array, labels, names, opened
 from ntkrun.datasets.split import Split
 from ntkrun.errors import DataError, few, must_be
 from ntkrun.store.paths import as_path
@@ -85,18 +83,3 @@ class Hdf5(ArraySource):
             got = few(names(file)) or "no arrays"
             raise DataError(must_be("path", "Hdf5", f"a file with {wanted}", got, remedy))
         return train, test if some else None
-
-
-def labels(path: Path, name: str) -> np.ndarray:
-    """Return the labels of a dataset, numbers or words, as an array (n,) or (n, k) in memory."""
-    with opened(path) as file:
-        found = dataset(file, path, name)
-        try:
-            if h5py.check_string_dtype(found.dtype):
-                return np.array(found.asstr(errors="replace")[...].astype(str))
-            numbers(found, path, name)
-            return found[...].astype(found.dtype.newbyteorder("="), copy=False)
-        except DataError:
-            raise
-        except DAMAGED as error:
-            raise DataError(f"{name} in {path} cannot be read: {str(error).splitlines()[0]}.") from error

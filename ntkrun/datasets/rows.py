@@ -111,7 +111,9 @@ def joined(first: Any, *others: Any) -> Any:
 @singledispatch
 def largest(x: Any) -> np.ndarray:
     """Return the largest absolute entry of each row in memory, x (k, ...), as (k,) float64."""
-    return np.abs(x.reshape(len(x), -1).astype(np.float64)).max(1)
+    flat = x.reshape(len(x), -1)
+    flat = flat if flat.dtype.kind == "f" else flat.astype(np.float64)  # -128 has no absolute value in int8
+    return np.abs(flat).max(1).astype(np.float64)
 
 
 @singledispatch

@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 from ntkrun import checks
 from ntkrun.errors import MachineError
@@ -21,6 +22,9 @@ from ntkrun.machine import cores
 log = logging.getLogger(__name__)
 
 RETRIES = 2  # per task that loses its worker
+
+
+S = TypeVar("S")
 
 
 class Call(NamedTuple):
@@ -57,6 +61,33 @@ class Executor:
         lost its worker more than RETRIES times.
         """
         raise NotImplementedError
+
+    def ordered(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[Any]:
+        """Yield the results in the tasks' order; one that is early waits for those before it."""
+        early, done = dict[int, Any](), 0
+        for number, result in self._near(function, tasks):
+            early[number] = result
+            del result  # it may be large
+            while done in early:
+                yield early.pop(done)
+                done += 1
+
+    def folded(
+        self, function: Callable[..., Any], tasks: Sequence[Call], merge: Callable[[S, Any], S], state: S
+    ) -> Iterator[Callable[[], S]]:
+        """Merge the results into a state, in the tasks' order: state = merge(state, result).
+
+        Yields, for each task, a function that returns the state with its result and those before. It may be
+        called until the next one is asked for.
+        """
+        for result in self.ordered(function, tasks):
+            state = merge(state, result)
+            del result
+            yield partial(_same, state)
+
+    def _near(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[tuple[int, Any]]:
+        """Do the same as `run`, with few results that are early."""
+        return self.run(function, tasks)
 
 
 @dataclass
@@ -114,6 +145,12 @@ class Pool(Executor):
         """Start the workers."""
         raise NotImplementedError
 
+    def begin(self) -> None:
+        """Start the workers if there are none."""
+        if not self._started:
+            self.start()
+            self._started = True
+
     def submit(self, function: Callable[..., Any], *arguments: Any) -> Future:
         """Submit one call."""
         raise NotImplementedError
@@ -133,17 +170,27 @@ class Pool(Executor):
 
         Tasks that were running when a worker was lost are retried one at a time, to find the cause.
         """
+        return self._run(function, tasks, near=False)
+
+    def _near(self, function: Callable[..., Any], tasks: Sequence[Call]) -> Iterator[tuple[int, Any]]:
+        """Do the same, with at most `width` results that are early."""
+        return self._run(function, tasks, near=True)
+
+    def _run(
+        self, function: Callable[..., Any], tasks: Sequence[Call], near: bool
+    ) -> Iterator[tuple[int, Any]]:
+        """With `near`, no task starts before its turn is within `width` of the first unfinished one."""
         tries, suspects = [0] * len(tasks), set[int]()
-        todo, flying, broken = deque(range(len(tasks))), dict[Future, int](), False
+        ended, first = [False] * len(tasks), 0
+        todo, flying, broken, ahead = deque(range(len(tasks))), dict[Future, int](), False, 0
         while todo or flying:
             if broken and not flying:
                 self.__exit__()
                 broken = False
-            if not self._started:
-                self.start()
-                self._started = True
+            self.begin()
             width = 1 if suspects else self.width
-            while todo and not broken and len(flying) < width:
+            ahead = max(ahead, self.width if near else len(tasks))
+            while todo and not broken and len(flying) < width and todo[0] <= first + ahead:
                 number = todo.popleft()
                 flying[self.submit(in_worker, self.share, function, *tasks[number].arguments)] = number
             for future in wait(flying, return_when=FIRST_COMPLETED).done:
@@ -157,14 +204,27 @@ class Pool(Executor):
                     todo.appendleft(number)
                     name = tasks[number].name
                     if tries[number] > self.retries:
-                        raise MachineError(
-                            f"{name} has lost its worker {RETRIES + 1} times ({type(error).__name__}). "
-                            "Check the memory of the workers, or set executor=serial."
-                        ) from error
+                        raise gone(name, type(error).__name__) from error
                     log.warning("%s has lost its worker and is retried", name)
                 else:
                     suspects.discard(number)
+                    ended[number] = True
+                    while first < len(tasks) and ended[first]:
+                        first += 1
                     yield number, result
+                    del result  # it may be large
+
+
+def gone(name: str, how: str) -> MachineError:
+    """Return the error for a task that has lost its worker too often."""
+    return MachineError(
+        f"{name} has lost its worker {RETRIES + 1} times ({how}). "
+        "Check the memory of the workers, or set executor=serial."
+    )
+
+
+def _same(state: S) -> S:
+    return state
 
 
 def in_worker(threads: int | None, function: Callable[..., Any], *arguments: Any) -> Any:

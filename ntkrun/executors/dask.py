@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import copy
+from asyncio import CancelledError
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from ntkrun.errors import MachineError, must_be
-from ntkrun.executors.base import RETRIES, Pool
+from ntkrun.executors.base import RETRIES, Call, Pool, S, gone, in_worker
 
 PATIENCE = 60  # seconds to wait for the first worker of a cluster
 
@@ -92,8 +97,49 @@ class Dask(Pool):
         """Submit one call."""
         return self._pool.submit(function, *arguments)
 
+    def folded(
+        self, function: Callable[..., Any], tasks: Sequence[Call], merge: Callable[[S, Any], S], state: S
+    ) -> Iterator[Callable[[], S]]:
+        """Merge the results into a state, in the tasks' order, in the workers.
+
+        Results go from worker to worker. A state is kept by two of them, so that a lost worker costs its own
+        tasks only, and comes to this process if it is asked for.
+        """
+        self.begin()
+        client, todo, parts = self._client, deque(tasks), deque[Any]()
+        total = client.scatter(state, hash=False)
+        self._copy(total)
+        for task in tasks:
+            while todo and len(parts) < self.width:
+                call = (in_worker, self.share, function, *todo.popleft().arguments)
+                parts.append(client.submit(*call, pure=False))
+            call = (in_worker, self.share, fresh, merge, total, parts.popleft())
+            total = client.submit(*call, pure=False)
+            try:
+                error = total.exception()
+            except CancelledError:  # all workers that held the state are gone
+                raise gone(task.name, "CancelledError") from None
+            if error:
+                raise gone(task.name, "KilledWorker") if isinstance(error, self.lost) else error
+            self._copy(total)
+            yield cache(total.result)
+
+    def _copy(self, future: Any) -> None:
+        """Keep a second copy of a result, if there is a second worker."""
+        if len(self._client.nthreads()) > 1:
+            # a worker may come or go meanwhile: without a copy, its loss costs more time
+            with contextlib.suppress(ValueError):
+                self._client.replicate(future, 2)
+
     def stop(self) -> None:
         """Leave the cluster, and stop it if it was started here."""
-        self._client.close(timeout=5)
-        if self._cluster is not None:
-            self._cluster.close(timeout=5)
+        # on a busy machine they may take longer; their processes end with this one
+        with contextlib.suppress(TimeoutError):
+            self._client.close(timeout=5)
+            if self._cluster is not None:
+                self._cluster.close(timeout=5)
+
+
+def fresh(merge: Callable[[S, Any], S], state: S, result: Any) -> S:
+    """Return the merged state, and leave the state as it is: the scheduler may need it again."""
+    return merge(copy.deepcopy(state), result)

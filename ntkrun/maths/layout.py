@@ -33,7 +33,7 @@ def image_shape(
     if len(found) == 2:
         return (*found, 1)
     if len(found) != 3 or min(found) < 1:
-        remedy = "Use an image data set or set image_shape."
+        remedy = "Use a method of rows (a run: method=auto), or images, or set image_shape."
         raise DataError(must_be(parameter, owner, "images (n, H, W, C)", f"rows of shape {found}", remedy))
     if layout == "channels_first":
         return (found[1], found[2], found[0])

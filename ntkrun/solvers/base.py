@@ -66,6 +66,14 @@ class Solver(ABC):
     def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
         """Return the bytes that `primal` needs for features (rows, columns) of `dtype` and targets."""
 
+    def rereads(self, rows: int, columns: int) -> tuple[str, str] | None:
+        """Return why `primal` needs stored features (rows, columns), and the remedy; None if it does not."""
+        return f"solver={self.name}, which reads them many times", "Take features=stored or solver=ridge."
+
+    def group_bytes(self, columns: int, dtype: torch.dtype) -> int:
+        """Return the bytes of the sums over a group of shards."""
+        return 8 * columns**2
+
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
         """Return the problem for features, after the work that does not depend on lambda."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ntkrun import checks
-from ntkrun.executors.base import Call, Executor
+from ntkrun.executors.base import Executor
 from ntkrun.executors.serial import Serial
 from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.maths.ridge.gram import HELD_BYTES
@@ -21,12 +21,10 @@ from ntkrun.maths.ridge.refine import refined
 from ntkrun.solvers.base import Solver
 from ntkrun.solvers.problem import HeldOut, Predictor, Problem, counted, scores
 from ntkrun.solvers.products import Products
-from ntkrun.store.features import Shards, Train, Valid
+from ntkrun.solvers.sums import ROWS, GroupSums, single
+from ntkrun.store.features import Train, Valid
 
 log = logging.getLogger(__name__)
-
-SINGLE = 4096  # columns from which float32 sums are worth a check
-ROWS = 2048  # rows of a float32 product: its sums are read and written once per product
 
 
 @dataclass(frozen=True)
@@ -75,32 +73,42 @@ class Ridge(Solver):
         """Return the problem with the sums over the training rows, or with the products of all rows.
 
         They are computed in this process with all threads, except that sums go to an executor that may have
-        workers elsewhere.
+        workers elsewhere, or if they compute the features.
         """
         if len(train) + len(valid) < train.columns:
             return Products(train, valid)
-        return Equations(train, valid, executor if executor.elsewhere else Serial(), self.sums)
+        summing = executor if executor.elsewhere or not train.stored else Serial()
+        return Equations(train, valid, summing, self.sums)
+
+    def rereads(self, rows: int, columns: int) -> tuple[str, str] | None:
+        """See Solver."""
+        if rows >= columns:
+            return None
+        why = f"fewer rows ({rows}) than columns ({columns}), whose products are taken"
+        return why, f"Take features=stored or feature_dim={rows}."
+
+    def group_bytes(self, columns: int, dtype: torch.dtype) -> int:
+        """See Solver."""
+        return (4 if single(self.sums, columns, dtype) else 8) * columns**2
 
 
 class Equations:
-    """Normal equations of stored features; sums over groups of shards are added in the groups' order."""
+    """Normal equations of features, from their sums over groups of shards."""
 
     def __init__(self, train: Train, valid: Valid, executor: Executor, precision: str = "auto"):
-        self.train, self.valid, self.executor, self.precision = train, valid, executor, precision
-        self.sums, self.rounded = NormalEquations(), False
-        self._add(train)
+        self.train, self.valid, self.executor = train, valid, executor
+        self.groups = self._summed(precision)
 
-    def _add(self, shards: Shards) -> None:
-        tasks = [Call(f"summing {g[0]} and on", (shards.some(g), self.precision)) for g in shards.groups()]
-        early: dict[int, NormalEquations] = {}
-        done = 0
-        for number, sums in self.executor.run(group_sums, tasks):
-            early[number] = sums
-            self.rounded |= sums.single
-            del sums  # they are as large as the next group's
-            while done in early:
-                self.sums.merge(early.pop(done))
-                done += 1
+    def _summed(self, precision: str) -> GroupSums:
+        """Return the sums over the training rows."""
+        out = GroupSums(self.train, self.valid, self.executor, precision)
+        out.add(self.train)
+        return out
+
+    @property
+    def sums(self) -> NormalEquations:
+        """The sums so far."""
+        return self.groups.sums
 
     @property
     def coarse_first(self) -> bool:
@@ -117,45 +125,16 @@ class Equations:
 
     def refit(self, relative: float) -> Predictor:
         """See Problem. Sums in float32 are refined, or computed again in float64 if that fails."""
-        self._add(self.valid)
-        if self.rounded:
+        self.groups.add(self.valid)
+        if self.groups.rounded:
             found = refined(self.sums, relative, self._targets)
             if found is not None:
                 log.info("regress    sums in float32: objective within %.0e of its minimum", found.gap)
                 return found.fit
             log.info("regress    sums in float32 are not enough for relative lambda %.1e: float64", relative)
-            self.sums, self.precision = NormalEquations(), "float64"
-            self._add(self.train)
-            self._add(self.valid)
+            self.groups = self._summed("float64")
+            self.groups.add(self.valid)
         return next(self.sums.path([relative]))
 
     def _targets(self) -> Iterator[tuple[Tensor, Tensor]]:
         return itertools.chain(self.train.targets(), self.valid.targets())
-
-
-def single(precision: str, columns: int, dtype: torch.dtype) -> bool:
-    """Return whether features of these columns and this dtype are summed in float32; see `sums` of Ridge."""
-    return precision == "float32" or (precision == "auto" and columns >= SINGLE and dtype == torch.float32)
-
-
-def group_sums(shards: Shards, precision: str) -> NormalEquations:
-    """Return the sums over some shards, as a task of an executor."""
-    batches = shards.targets()
-    first = next(batches)
-    sums = NormalEquations(single(precision, shards.columns, first[0].dtype))
-    batches = itertools.chain([first], batches)
-    for z, y in _joined(batches, ROWS) if sums.single else batches:
-        sums.add(z, y)
-    return sums
-
-
-def _joined(batches: Iterable[tuple[Tensor, Tensor]], rows: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches joined to at least `rows` rows, except the last."""
-    waiting: list[tuple[Tensor, Tensor]] = []
-    for batch in batches:
-        waiting.append(batch)
-        if sum(len(z) for z, _ in waiting) >= rows:
-            yield torch.cat([z for z, _ in waiting]), torch.cat([y for _, y in waiting])
-            waiting = []
-    if waiting:
-        yield torch.cat([z for z, _ in waiting]), torch.cat([y for _, y in waiting])

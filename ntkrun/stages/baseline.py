@@ -32,12 +32,13 @@ SOLVE_ROWS = 2048  # most rows of the timed solve, scaled by n^3
 
 @dataclass(frozen=True)
 class Exact:
-    """Time of the exact method, and its test score if it was run in full."""
+    """Time of the exact method, and its test score and the key of its kernel values if it was run in full."""
 
     seconds: float
     kind: str
     value: float | None
     entries_per_s: float
+    key: str | None = None
 
 
 def run(
@@ -69,7 +70,7 @@ def run(
     fit = regress.run(features.train, features.valid, reference, solver, Serial())
     scores = score.run(fit, features.test)
     seconds = features.seconds + fit.seconds + scores.seconds
-    return Exact(seconds, "measured", scores.value, rate)
+    return Exact(seconds, "measured", scores.value, rate, features.store.folder.name)
 
 
 def kernel_errors(

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -22,17 +23,18 @@ from ntkrun.stages import memory
 from ntkrun.stages.tasks import Piece, Task, task_of
 from ntkrun.store import lock
 from ntkrun.store.atomic import make_folder, remove_temporaries
+from ntkrun.store.computed import Computed
 from ntkrun.store.features import Features, Test, Train, Valid
 from ntkrun.store.shards import Receipt, ShardStore, content_key, write_shard
 
 log = logging.getLogger(__name__)
 
 
-def pieces(split: Split, shard_rows: int) -> list[Piece]:
-    """Return the pieces of all parts in order, one per shard."""
+def pieces(split: Split, shard_rows: int, roles: Sequence[Role] = tuple(Role)) -> list[Piece]:
+    """Return the pieces of the parts in order, one per shard."""
     out = []
     shard_rows = max(1, shard_rows // split.views) * split.views  # keeps the views of an example together
-    for role in Role:
+    for role in roles:
         n = len(split.part(role))
         count = -(-n // shard_rows)
         out += [
@@ -50,18 +52,46 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
     return compute(task, root, shard_rows, Serial())
 
 
+def spec_of(task: Task, shard_rows: int) -> dict[str, Any]:
+    """Return everything that determines the stored features of a fitted method."""
+    spec = {"identity": task.method.identity(), "data": task.split.sha256, "shard_rows": shard_rows}
+    if fitted := task.method.fitted():
+        spec["fitted"] = _digest(fitted)
+    if task.features_dtype:
+        spec["features_dtype"] = task.features_dtype
+    return spec
+
+
 def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Features:
-    """Compute every missing shard, and return all of them.
+    """Compute every missing shard, and return all of them."""
+    every = pieces(task.split, shard_rows)
+    store, reused, seconds = stored(task, root, shard_rows, every, executor)
+    return features_of(task, every, dict.fromkeys(Role, store), reused, seconds)
+
+
+def features_of(
+    task: Task, every: list[Piece], stores: Mapping[Role, ShardStore | Computed], reused: int, seconds: float
+) -> Features:
+    """Return the shards by role, each role's from its store."""
+    split = task.split
+    form = (task.device, task.columns, split.views, split.classes)
+    names = {role: [piece.name for piece in every if piece.role is role] for role in Role}
+    train = Train(stores[Role.TRAIN], names[Role.TRAIN], *form)
+    valid = Valid(stores[Role.VALID], names[Role.VALID], *form)
+    test = Test(stores[Role.TEST], names[Role.TEST], *form)
+    return Features(train, valid, test, reused, task.fit_seconds + seconds)
+
+
+def stored(
+    task: Task, root: Path, shard_rows: int, every: list[Piece], executor: Executor
+) -> tuple[ShardStore, int, float]:
+    """Compute the missing shards among some; return the store, the number that was there, and the seconds.
 
     Only one process works on a key at a time; others wait and then find the work done. The next run checks
     and keeps the finished shards of a killed run.
     """
-    split, method = task.split, task.method
-    spec = {"identity": method.identity(), "data": split.sha256, "shard_rows": shard_rows}
-    if fitted := method.fitted():
-        spec["fitted"] = _digest(fitted)
+    spec = spec_of(task, shard_rows)
     folder = root / content_key(spec)
-    every = pieces(split, shard_rows)
     make_folder(folder)
     with lock.held(folder / ".lock", "output_dir"):
         remove_temporaries(folder)
@@ -81,11 +111,7 @@ def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Feat
     seconds = sum(store.receipts[piece.name].seconds for piece in every)
     units = sum(map(task.units, every))
     log.info("%s %d %s in %.1f s%s", task.title, units, task.unit, seconds, "" if todo else " (earlier)")
-    names = {role: [piece.name for piece in every if piece.role is role] for role in Role}
-    form = (task.device, task.columns, split.views, split.classes)
-    train = Train(store, names[Role.TRAIN], *form)
-    valid, test = Valid(store, names[Role.VALID], *form), Test(store, names[Role.TEST], *form)
-    return Features(train, valid, test, reused, task.fit_seconds + seconds)
+    return store, reused, seconds
 
 
 def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executor) -> None:
@@ -105,6 +131,7 @@ def _compute(task: Task, store: ShardStore, todo: list[Piece], executor: Executo
                 receipt = replace(receipt, seconds=begin - last)
             store.add(receipt)
             advance(units[receipt.name])
+        store.flush()
     if executor.parallel:
         remove_temporaries(store.folder)  # left by lost workers
 
@@ -117,7 +144,9 @@ def shard(shared: Shared, folder: Path, piece: Piece) -> Receipt:
     seconds = time.perf_counter() - begin
     name, role, start, stop = piece
     labels = task.split.part(role).labels(start, stop)
-    return write_shard(folder, name, role, start, features.cpu().numpy(), labels, seconds)
+    return write_shard(
+        folder, name, role, start, features.cpu().numpy(), labels, seconds, task.features_dtype
+    )
 
 
 def _digest(tensors: Iterable[Tensor]) -> str:

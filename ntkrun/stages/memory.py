@@ -21,6 +21,7 @@ class Plan:
 
     here: int
     worker: int
+    stored: bool = True
 
     def check(self, workers: int, sparse: bool = False) -> None:
         """Raise MachineError if the plan does not fit into memory; `workers` counts those on this machine.
@@ -29,21 +30,28 @@ class Plan:
         """
         need, free = self.here + workers * self.worker, machine.available_memory()
         if free is not None and need > free:
+            other = "solver=ridge_cg" if self.stored else "features=stored with solver=ridge_cg"
             raise MachineError(
                 f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
-                "Lower feature_dim, shard_rows, dataset.n_train or executor.workers, or take "
-                "solver=ridge_cg."
+                f"Lower feature_dim, shard_rows, dataset.n_train or executor.workers, or take {other}."
                 + " Memory of method=ntk_sketch does not grow with the columns of the rows."
                 * sparse
             )
 
 
-def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor) -> Plan:
-    """Return the memory plan of a run; MachineError if it does not fit."""
-    data = sum(memory(part.x) for part in (task.split.train, task.split.valid, task.split.test))
+def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored: bool = True) -> Plan:
+    """Return the memory plan of a run with stored or summed features; MachineError if it does not fit."""
+    split = task.split
+    data = sum(memory(part.x) for part in (split.train, split.valid, split.test))
     # the program, the data set, a batch, a shard and its file
     worker = PROCESS_BYTES + data + task.batch_bytes() + task.weight_bytes() + 8 * task.largest(shard_rows)
-    out = Plan(task.bytes(shard_rows, solver), worker)
-    Plan(task.fit_bytes(), 0).check(0, task.split.sparse)
-    out.check(executor.workers_here, task.split.sparse)
+    here = task.bytes(shard_rows, solver, stored)
+    if not stored and executor.parallel:
+        # a group's sums, these as they are sent, and a shard in float64; here those that wait for their turn
+        group = solver.group_bytes(task.columns, task.dtype)
+        worker += 2 * group + 12 * task.largest(shard_rows)
+        here += executor.workers_here * group
+    out = Plan(here, worker, stored)
+    Plan(task.fit_bytes(), 0).check(0, split.sparse)
+    out.check(executor.workers_here, split.sparse)
     return out

@@ -39,6 +39,7 @@ class Fit:
         Index of the chosen one in both lists.
     classes : int or None
     seconds : float
+        Without those of features that are not stored.
     prediction : Tensor (n, k)
         For the held-out rows, by the fit with the chosen lambda that did not see them.
     labels : Tensor (n,)
@@ -61,7 +62,7 @@ class Fit:
 
 def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Executor) -> Fit:
     """Choose lambda on the held-out rows, then refit on these and the training rows."""
-    start = time.perf_counter()
+    start = time.perf_counter() - train.clock.spent
     problem, grid = method.problem(solver)(train, valid, executor), solver.grid()
     metric, found, prediction, labels = explore(problem, grid, valid.classes, solver.select_by)
     tried = sorted(found)
@@ -70,7 +71,7 @@ def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Ex
         constraint = f"a score that the held-out rows have: their {len(labels)} labels are too much alike"
         raise DataError(must_be("select_by", type(solver).__name__, constraint, metric, "Leave it out."))
     predictor = problem.refit(grid[chosen])
-    seconds = time.perf_counter() - start
+    seconds = time.perf_counter() - train.clock.spent - start
     at_edge = len(grid) > 1 and chosen in (0, len(grid) - 1)
     edge = " (at the edge of the grid: widen solver.lambda_min/max)" if at_edge else ""
     log.info(

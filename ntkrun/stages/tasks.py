@@ -18,6 +18,7 @@ from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.maths.sparse import joined
 from ntkrun.solvers.base import Solver
+from ntkrun.store.precision import BYTES
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,11 @@ class Piece(NamedTuple):
     start: int
     stop: int
 
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return self.stop - self.start
+
 
 class Task(ABC):
     """Fit a method, compute pieces with it, estimate its memory, name the rows that a saved model needs."""
@@ -39,9 +45,11 @@ class Task(ABC):
     unit: ClassVar[str]
     fit_seconds = 0.0
 
-    def __init__(self, split: Split, method: Method):
+    def __init__(self, split: Split, method: Method, features_dtype: str | None = None):
         self.split, self.dtype = split, DTYPES[method.dtype]
         method = method.for_sparse() if split.sparse else method
+        # the type that features are stored in, if it is another one
+        self.features_dtype = None if features_dtype == method.dtype else features_dtype
         self.method = method.for_data(split.train.x.shape[1:])
         self.device = torch_device(method.device)
 
@@ -67,8 +75,12 @@ class Task(ABC):
         """Columns of a piece, known before the method is fitted."""
 
     @abstractmethod
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
         """Return the bytes needed beyond what is loaded, after the fit: batch, shard, solver."""
+
+    @abstractmethod
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
+        """Return what needs stored features, and the remedy; None if their sums are enough."""
 
     def fit_bytes(self) -> int:
         """Return the bytes that the fit needs and frees, beyond what is loaded."""
@@ -90,6 +102,11 @@ class Task(ABC):
         """Return the bytes of a batch in flight."""
         shape = self.method.shape_of(self.split.train.x.shape[1:])
         return max(BATCH_BYTES, self.method.bytes_per_row(shape))
+
+    def feature_bytes(self, rows: int) -> int:
+        """Return the bytes of the stored values of some rows, before they are known."""
+        computed = torch.finfo(self.dtype).bits // 8
+        return rows * self.columns * (BYTES[self.features_dtype] if self.features_dtype else computed)
 
     def largest(self, shard_rows: int) -> int:
         """Return the number of entries in the largest shard."""
@@ -145,16 +162,20 @@ class FeatureTask(Task):
         """See Task."""
         return self.method.columns_for(self.split.train.x.shape[1:])
 
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
         """See Task."""
+        return solver.rereads(self.split.n_train, self.columns)
+
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
+        """See Task. Features that are not stored are computed beside the sums."""
         shard = self.largest(shard_rows)
-        # the shard, and two copies of its file during the write
-        featurize = self.batch_bytes() + 12 * shard
+        # the shard, and two copies of its file during the write; rounded features are one more
+        featurize = self.batch_bytes() + (8 + BYTES[self.features_dtype or "float32"]) * shard
         # the shard in both precisions, and file and shard of the next one
         rows, targets = self.split.n_train, self.split.classes or 1
         held = 8 * len(self.split.valid.y) * targets * solver.lambda_count  # predictions of every lambda
         regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard + held
-        return max(featurize, regress)
+        return max(featurize, regress) if stored else self.batch_bytes() + regress
 
     def model_rows(self) -> np.ndarray:
         """Return those rows of the sample that give the same fit."""
@@ -210,7 +231,11 @@ class KernelTask(Task):
         """Number of training rows."""
         return self.split.n_train
 
-    def bytes(self, shard_rows: int, solver: Solver) -> int:
+    def rereads(self, solver: Solver) -> tuple[str, str] | None:
+        """See Task."""
+        return f"the kernel values of {self.method.name}", "Take features=stored, or a method with features."
+
+    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
         """Return the bytes of the Gram matrix as assembled, centred and factored."""
         return dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)
 
@@ -219,6 +244,7 @@ class KernelTask(Task):
         return self.split.fit_rows()
 
 
-def task_of(split: Split, method: Method) -> Task:
-    """Return the work of a run of `method` over `split`."""
-    return KernelTask(split, method) if isinstance(method, KernelMethod) else FeatureTask(split, method)
+def task_of(split: Split, method: Method, features_dtype: str | None = None) -> Task:
+    """Return the work of a run of `method` over `split`; features are stored as `features_dtype`."""
+    kind = KernelTask if isinstance(method, KernelMethod) else FeatureTask
+    return kind(split, method, features_dtype)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ def make_folder(path: Path, key: str = "output_dir") -> None:
         raise MachineError(f"{path} could not be made: {why(path, error)}. Choose another {key}.") from error
 
 
-def write_atomic(path: Path, data: bytes | memoryview) -> None:
-    """Write `data` to `path`: temporary file, fsync, rename, fsync of the folder.
+def write_atomic(path: Path, data: bytes | memoryview | Iterable[bytes]) -> None:
+    """Write `data`, or its pieces in order, to `path`: temporary file, fsync, rename, fsync of the folder.
 
     Raises MachineError (disk full, permission, ...); then the temporary file is removed and an older file
     at `path` is unchanged.
@@ -34,7 +35,8 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=TEMPORARY, dir=path.parent)
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            for piece in [data] if isinstance(data, bytes | memoryview) else data:
+                file.write(piece)
             file.flush()
             os.fchmod(file.fileno(), 0o666 & ~umask())  # mkstemp makes it private
             os.fsync(file.fileno())
@@ -54,6 +56,32 @@ def write_atomic(path: Path, data: bytes | memoryview) -> None:
         if temporary is not None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
+
+
+def append(path: Path, data: bytes, sync: bool) -> None:
+    """Append `data` to a file that is there; with `sync`, wait until the disk has the file.
+
+    Raises MachineError; then the file has its old length, unless the system fails to cut it, too.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            length, rest = os.fstat(handle).st_size, memoryview(data)
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                if sync:
+                    os.fsync(handle)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(handle, length)
+                raise
+        finally:
+            os.close(handle)
+    except OSError as error:
+        raise MachineError(
+            f"{path} could not be written: {why(path, error)}. Free space or choose another output_dir."
+        ) from error
 
 
 def write_json(path: Path, document: Any) -> None:

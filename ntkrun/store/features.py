@@ -1,16 +1,20 @@
-"""Stored features of a run, one type per role: the choice of lambda takes Train and Valid, never Test."""
+"""Features of a run, stored or computed when they are read, one type per role.
+
+The choice of lambda takes Train and Valid, never Test.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
 from ntkrun.maths import metrics
+from ntkrun.store.computed import Clock, Computed, Extent
 from ntkrun.store.shards import ShardStore
 
 GROUPS = 256
@@ -19,11 +23,11 @@ S = TypeVar("S", bound="Shards")
 
 @dataclass(frozen=True)
 class Shards:
-    """Finished shards of one role, in order: features or kernel values, with labels.
+    """Shards of one role, in order: features or kernel values, with labels.
 
     Attributes
     ----------
-    store : ShardStore
+    store : ShardStore or Computed
     names : list of str
     device : torch.device
         Device of the batches.
@@ -35,7 +39,7 @@ class Shards:
         None for regression.
     """
 
-    store: ShardStore
+    store: ShardStore | Computed
     names: list[str]
     device: torch.device
     columns: int
@@ -51,17 +55,10 @@ class Shards:
         return [receipt.rows for receipt in self._receipts()]
 
     def batches(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield (features, labels) per shard, each checked before use.
-
-        The next shard is read and checked while the caller works on this one.
-        """
-        with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self.store.read, self.names[0])
-            for following in [*self.names[1:], None]:
-                x, y = ahead.result()
-                if following is not None:
-                    ahead = reader.submit(self.store.read, following)
-                yield torch.from_numpy(x).to(self.device), torch.from_numpy(y).to(self.device)
+        """Yield (features, labels) per shard, each checked before use."""
+        store = self.store
+        for x, y in store.each(self.names) if isinstance(store, Computed) else _ahead(store, self.names):
+            yield torch.as_tensor(x).to(self.device), torch.as_tensor(y).to(self.device)
 
     def targets(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield (features, targets of the regression) per shard."""
@@ -76,20 +73,41 @@ class Shards:
         """
         most = max(self.columns, len(self) // GROUPS)
         out, rows = list[list[str]](), most
-        for receipt in self._receipts():
+        for name, size in zip(self.names, self.sizes, strict=True):
             if rows >= most:
                 rows = 0
                 out.append([])
-            out[-1].append(receipt.name)
-            rows += receipt.rows
+            out[-1].append(name)
+            rows += size
         return out
 
     def some(self: S, names: Sequence[str]) -> S:
         """Return the named shards only."""
         return replace(self, store=self.store.only(names), names=list(names))
 
-    def _receipts(self) -> list:
+    @property
+    def stored(self) -> bool:
+        """Whether the features are in files, not computed when they are read."""
+        return not isinstance(self.store, Computed)
+
+    @property
+    def clock(self) -> Clock:
+        """Time spent on features that are not stored; zero if they are."""
+        return self.store.clock if isinstance(self.store, Computed) else Clock()
+
+    def _receipts(self) -> list[Extent]:
         return [self.store.receipts[name] for name in self.names]
+
+
+def _ahead(store: ShardStore, names: Sequence[str]) -> Iterator[tuple[Any, Any]]:
+    """Yield the shards; the next one is read and checked while the caller works on this one."""
+    with ThreadPoolExecutor(1) as reader:
+        ahead = reader.submit(store.read, names[0])
+        for following in [*names[1:], None]:
+            pair = ahead.result()
+            if following is not None:
+                ahead = reader.submit(store.read, following)
+            yield pair
 
 
 class Train(Shards):
@@ -110,18 +128,34 @@ class Test(Shards):
 class Features:
     """All shards of a run.
 
-    `reused` counts the shards of earlier runs. `seconds` is the computing time, also that of earlier runs.
+    Attributes
+    ----------
+    train, valid, test : Train, Valid, Test
+    found : int
+        Number of stored shards that are of earlier runs.
+    took : float
+        Seconds to compute the stored shards, also in earlier runs, and to fit the method.
     """
 
     train: Train
     valid: Valid
     test: Test
-    reused: int
-    seconds: float
+    found: int
+    took: float
 
     @property
-    def store(self) -> ShardStore:
-        """Store of all shards."""
+    def reused(self) -> int:
+        """Number of shards that were not computed, so far: they are of earlier runs, or in sums of them."""
+        return self.found + self.train.clock.reused
+
+    @property
+    def seconds(self) -> float:
+        """Computing time so far, also that of earlier runs; with the sums of features that are not stored."""
+        return self.took + self.train.clock.spent + self.train.clock.earlier
+
+    @property
+    def store(self) -> ShardStore | Computed:
+        """Store of the training shards; its folder is that of the run's features."""
         return self.train.store
 
     @property

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import logging
+import os
 import platform
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,7 @@ def held(path: Path, key: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(_acquired(path))
+            stack.enter_context(_acquired(path, _wait))
         except OSError as error:
             raise MachineError(
                 f"{path} cannot be locked: {why(path, error)}. Move it to another disk: {key}=FOLDER."
@@ -43,17 +45,50 @@ def held(path: Path, key: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _acquired(path: Path) -> Iterator[None]:
+def free(path: Path) -> Iterator[bool]:
+    """Hold the lock `path` if nobody has it, and yield whether so; MachineError if it cannot be locked."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(_acquired(path, lambda lock, _: lock.acquire(timeout=0)))
+            mine = True
+        except Timeout:
+            mine = False
+        except OSError as error:
+            raise MachineError(f"{path} cannot be locked: {why(path, error)}.") from error
+        yield mine
+
+
+def taken(path: Path) -> bool:
+    """Return whether somebody holds the lock `path`, without touching it."""
+    if Path(f"{path}.file").exists():
+        return True
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # no locks here
+        return False
+    finally:
+        os.close(handle)
+    return False
+
+
+@contextlib.contextmanager
+def _acquired(path: Path, wait: Callable[[BaseFileLock, Path], object]) -> Iterator[None]:
     # an explicit mode would override the umask and the access list of the folder
     native = FileLock(path, fallback_to_soft=False)
     try:
-        _wait(native, path)
+        wait(native, path)
     except OSError as error:
         if error.errno not in MISSING:
             raise
         soft = SoftFileLock(f"{path}.file")
         _say_once(path)
-        _wait(soft, path)
+        wait(soft, path)
         native = soft
     try:
         yield
@@ -62,11 +97,16 @@ def _acquired(path: Path) -> Iterator[None]:
 
 
 def _wait(lock: BaseFileLock, path: Path) -> None:
-    try:
-        lock.acquire(timeout=PATIENCE)
-    except Timeout:
-        log.warning("waiting    for %s%s", path, _holder(path))
-        lock.acquire(timeout=-1)
+    patience = PATIENCE
+    while True:
+        try:
+            lock.acquire(timeout=patience)
+            return
+        except Timeout:
+            log.warning("waiting    for %s%s", path, _holder(path))
+            patience = -1
+        except FileNotFoundError:  # ntkrun clean has removed the folder in the meantime
+            path.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextlib.contextmanager

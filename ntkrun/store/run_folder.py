@@ -47,8 +47,12 @@ class RunFolder:
         logging.getLogger("ntkrun").addHandler(self._early)
         return self
 
-    def open(self, name: str, record: dict[str, Any]) -> Path:
-        """Make and return <output_dir>/runs/<time>_<name>_<random>, with configuration and environment."""
+    def open(self, name: str, record: dict[str, Any], features_key: str | None = None) -> Path:
+        """Make and return <output_dir>/runs/<time>_<name>_<random>, with configuration and environment.
+
+        `features_key` is the key of the features that the run is about to compute.
+        """
+        self._features_key = features_key
         stamp = time.strftime("%Y-%m-%d_%H-%M-%S")
         self.path = self.output_dir / "runs" / f"{stamp}_{name}_{secrets.token_hex(2)}"
         make_folder(self.path)
@@ -77,6 +81,8 @@ class RunFolder:
 
     def _status(self, status: str, **more: Any) -> None:
         process: dict[str, Any] = {**whose(), "user": machine.user(), "key": self.key}
+        if self._features_key:
+            process["features_key"] = self._features_key
         sweep = self.sweep and str(self.sweep)
         self.write(
             "status.json", {"status": status, "started": self.started, "sweep": sweep, **process, **more}

@@ -1,7 +1,8 @@
 """Read the folders of runs, the record of every experiment.
 
 <output_dir>/runs/<time>_<name>_<random>/
-    config.json environment.json status.json result.json lambda_path.json run.log figures/
+    config.json environment.json status.json result.json lambda_path.json predictions.npz run.log
+    model/ figures/
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 # arguments of a method that are set by a key of another name
 LINKED = {"n_components": "feature_dim", "random_state": "seed"}
 # keys that do not change a result
-INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor")
+INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor", "features")
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,8 @@ def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
 
     `besides` names more keys of the data set to leave out.
     """
-    kept = {k: v for k, v in config.items() if k not in INCIDENTAL}
+    # configurations of earlier versions lack keys that are null by default
+    kept = {k: v for k, v in config.items() if k not in INCIDENTAL and v is not None}
     if isinstance(kept.get("dataset"), dict):
         left_out = (*INCIDENTAL, *besides)
         kept["dataset"] = {k: v for k, v in kept["dataset"].items() if k not in left_out}

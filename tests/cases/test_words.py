@@ -115,7 +115,7 @@ REFUSED = [
         ("output_dir=null", "output_dir of ntkrun must be non-empty text. Got None"),
         ("~baseline", "baseline is missing from the configuration"),
         ("~method.name", "method.name is missing from the configuration"),
-        ("dataset=csv", "dataset.path has no value. Type dataset.path=VALUE."),
+        ("dataset=csv", "dataset.path has no value. Type dataset.path=FILE, such as mine.csv"),
     )
 ]
 DEVICES = [

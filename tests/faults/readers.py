@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
+import json
 import pickle
 import struct
 import tarfile
@@ -19,7 +21,7 @@ from ntkrun.datasets.csv import Csv
 from ntkrun.datasets.images.decode import Broken, Form, decode, limits
 from ntkrun.datasets.npz import Npz
 from ntkrun.errors import DataError
-from ntkrun.store.shards import ShardStore
+from ntkrun.store.shards import Receipt, ShardStore
 
 MEMBERS = {"a.bin": (50, 50), "b.bin": (1, 60)}
 
@@ -88,13 +90,31 @@ def _read_picture(path: Path) -> object:
         raise DataError(str(error)) from error
 
 
+RECEIPTS: set[Receipt] = set()
+
+
 def _manifest() -> bytes:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
         store = ShardStore(Path(folder), {"a": 1})
         store.write("train-0.h5", "train", 0, np.ones((4, 3), np.float32), np.arange(4), 0.1)
+        store.write("train-1.h5", "train", 4, np.ones((4, 3), np.float32), np.arange(4), 0.1)
+        RECEIPTS.update(store.receipts.values())
         return store.manifest.read_bytes()
+
+
+def _old_manifest() -> bytes:
+    body = {"spec": {"a": 1}, "shards": [json.loads(_manifest().splitlines()[1])["body"]]}
+    sha = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({"sha256": sha, "body": body}, indent=1).encode()
+
+
+def _believed(path: Path) -> object:
+    """Read a changed manifest; AssertionError if it gives another receipt than those written."""
+    receipts = ShardStore(path.parent, {}).receipts.values()
+    assert set(receipts) <= RECEIPTS
+    return receipts
 
 
 CSV = b"a,b,c\n" + b"".join(b"%d,%d.5,%de-3\n" % (i, i * i, 7 - i) for i in range(12))
@@ -117,5 +137,6 @@ READERS = {
     "npy": Reader([_npy()], "t.npy", lambda p: npy.read("x_train", p)),
     "mat": Reader([_mat(False), _mat(True)], "t.mat", svhn.read),
     "image": Reader(_pictures(), "t.png", _read_picture),
-    "manifest": Reader([_manifest()], "manifest.json", lambda p: ShardStore(p.parent, {})),
+    "manifest": Reader([_manifest()], "manifest.jsonl", _believed),
+    "manifest.json": Reader([_old_manifest()], "manifest.json", _believed),
 }

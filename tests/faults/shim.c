@@ -84,7 +84,11 @@ static void lose_power(int how) {
     if (!files[i].dirty || stat(files[i].path, &st) || st.st_size <= files[i].safe) continue;
     off_t keep = files[i].safe, extra = st.st_size - keep;
     if (how == 1 && roll() % 2) continue;
-    if (how == 2) keep += (off_t)(roll() % (int)(extra / 512 + 1)) * 512;
+    if (how == 2) { /* edges of sectors inside the lost bytes */
+      off_t first = (keep / 512 + 1) * 512, edges = keep + extra > first ? (keep + extra - first - 1) / 512 + 1 : 0;
+      off_t choice = roll() % (int)(edges + 1);
+      if (choice) keep = first + (choice - 1) * 512;
+    }
     if (truncate(files[i].path, keep)) continue;
   }
   for (int i = n_moves - 1; i >= 0; i--) {

@@ -10,7 +10,7 @@ from tests.faults.plan import record
 
 def test_every_file_is_synced_named_and_then_told_of(toy, tmp_path, monkeypatch):
     trace: list[tuple[str, str]] = []
-    fsync, replace = os.fsync, os.replace
+    fsync, replace, write = os.fsync, os.replace, os.write
 
     def synced(descriptor):
         trace.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
@@ -21,15 +21,25 @@ def test_every_file_is_synced_named_and_then_told_of(toy, tmp_path, monkeypatch)
         trace.append(("to", str(target)))
         replace(source, target)
 
+    def appended(descriptor, data):
+        if data:
+            trace.append(("append", os.readlink(f"/proc/self/fd/{descriptor}")))
+        return write(descriptor, data)
+
+    monkeypatch.setattr(os, "write", appended)
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(os, "replace", renamed)
     assert cli.main([*toy.words, f"output_dir={tmp_path}"]) == 0
     (features,) = (tmp_path / "features").iterdir()
-    names = [Path(path).name for step, path in trace if step == "to" and Path(path).parent == features]
+    told = [(step, Path(path)) for step, path in trace if step in ("to", "append")]
+    names = [path.name for _, path in told if path.parent == features]
     shards = [name for name in names if name.endswith(".h5")]
     assert sorted(shards) == sorted(harness.shards(tmp_path))
-    # one shard, then the manifest that lists it
-    assert names == [name for shard in shards for name in (shard, "manifest.json")]
+    # one shard, then the manifest that lists it; at the end all of the manifest reaches the disk
+    assert names == [name for shard in shards for name in (shard, "manifest.jsonl")]
+    manifest = str(features / "manifest.jsonl")
+    last = max(i for i, step in enumerate(trace) if step == ("append", manifest))
+    assert ("sync", manifest) in trace[last:]
     starts = [i for i, (step, path) in enumerate(trace) if step == "from" and str(tmp_path) in path]
     assert len(starts) > 2 * len(shards)
     for i in starts:

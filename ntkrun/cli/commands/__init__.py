@@ -20,9 +20,11 @@ COMMANDS = {
     "predict": ("ntkrun.cli.commands.predict", "predict new rows with the model of a run"),
     "export": ("ntkrun.cli.commands.export", "copy the model of a run, with the lines that load it"),
     "report": ("ntkrun.cli.commands.report", "write one self-contained report.html about many runs"),
+    "compare": ("ntkrun.cli.commands.compare", "compare two runs on the same test rows"),
     "rerun": ("ntkrun.cli.commands.rerun", "repeat a run from its record and compare the numbers"),
     "sync": ("ntkrun.cli.commands.sync", "publish runs that could not reach their MLflow store"),
     "verify": ("ntkrun.cli.commands.verify", "check every shard and run folder against its record"),
+    "clean": ("ntkrun.cli.commands.clean", "show what a folder holds, and remove features that no run needs"),
     "doctor": ("ntkrun.cli.commands.doctor", "check this machine: threads, memory, versions, folders"),
     "ui": ("ntkrun.cli.commands.ui", "serve the MLflow pages, on this machine only"),
 }

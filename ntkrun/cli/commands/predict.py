@@ -28,7 +28,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     add_run(parser)
     parser.add_argument(
-        "data", help="table, .npz, .npy, svmlight text or folder of images; labels may be absent"
+        "data", help="table, .npz, .npy, .h5, svmlight text or folder of images; labels may be absent"
     )
     parser.add_argument("--output", help=".csv or .parquet to write; default: DATA-predictions.csv")
 

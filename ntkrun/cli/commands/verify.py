@@ -8,8 +8,9 @@ import sys
 from ntkrun.cli.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
+from ntkrun.store import predictions, sums
 from ntkrun.store.runs import load
-from ntkrun.store.shards import ShardStore
+from ntkrun.store.shards import ShardStore, stores_in
 from ntkrun.tracking.database import lost, settle
 
 
@@ -23,12 +24,19 @@ def run(options: argparse.Namespace) -> int:
     root = opened(options.folder)
     hidden = unreadable(root)
     bad: list[str] = []
-    stores = sorted(p.parent for p in (root / "features").glob("*/manifest.json"))
+    stores = stores_in(root / "features")
     shards = 0
     for folder in stores:
         store = ShardStore(folder, {})
-        if not store.receipts:
-            bad.append(f"{store.manifest} is damaged; its shards will be computed again")
+        if store.damaged:
+            bad.append(
+                f"{store.manifest} has {store.damaged} damaged lines; their shards will be computed again"
+            )
+        if unlisted := store.unlisted():
+            sys.stdout.write(
+                f"{folder} holds {len(unlisted)} shards without a receipt, as a running or killed run "
+                "leaves them; the same command computes them again\n"
+            )
         with progress("verify    ", len(store.receipts), "shards") as advance:
             for name in store.receipts:
                 shards += 1
@@ -37,10 +45,17 @@ def run(options: argparse.Namespace) -> int:
                 except IntegrityError as error:
                     bad.append(str(error))
                 advance(1)
+    summed = sorted((root / "features").glob(f"*/*{sums.SUFFIX}"))
+    for path in summed:
+        try:
+            sums.read(path)
+        except IntegrityError as error:
+            bad.append(f"{error} They are computed again")
     runs = sorted(p for p in (root / "runs").glob("*") if p not in hidden and p.is_dir())
     for folder in runs:
         try:
             load(folder)
+            predictions.read(folder)
         except (IntegrityError, ValueError) as error:
             bad.append(str(error))
     settle(root)
@@ -53,14 +68,15 @@ def run(options: argparse.Namespace) -> int:
         bad.append(str(error))
     for message in bad:
         sys.stdout.write(message + "\n")
-    if not (stores or runs or hidden):
+    if not (stores or summed or runs or hidden):
         sys.stdout.write(f"{root} holds no run and no features: there is nothing to verify\n")
         return 0
     state = f"{len(bad)} damaged" if bad else "nothing damaged"
     if hidden:
         state = f"{len(bad)} damaged, and {len(hidden)} more that cannot be read"
+    also = f", {len(summed)} files of sums" if summed else ""
     sys.stdout.write(
-        f"{len(stores)} sets of features with {shards} shards and {len(runs)} run folders: {state}\n"
+        f"{len(stores)} sets of features with {shards} shards{also} and {len(runs)} run folders: {state}\n"
     )
     if bad:
         return IntegrityError.exit_code

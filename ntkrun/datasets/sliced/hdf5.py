@@ -68,6 +68,21 @@ def opened(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
+def labels(path: Path, name: str) -> np.ndarray:
+    """Return the labels of a dataset, numbers or words, as an array (n,) or (n, k) in memory."""
+    with opened(path) as file:
+        found = dataset(file, path, name)
+        try:
+            if h5py.check_string_dtype(found.dtype):
+                return np.array(found.asstr(errors="replace")[...].astype(str))
+            numbers(found, path, name)
+            return found[...].astype(found.dtype.newbyteorder("="), copy=False)
+        except DataError:
+            raise
+        except UNREADABLE as error:
+            raise DataError(f"{name} in {path} cannot be read: {str(error).splitlines()[0]}.") from error
+
+
 def names(file: h5py.File) -> list[str]:
     """Return the datasets of a file with their shapes, as a message shows them."""
     found: list[str] = []

@@ -94,16 +94,30 @@ def _parquet(path: Path) -> Table:
 
     frame = pd.read_parquet(path)
     frame.columns = pd.Index([str(name) for name in frame.columns])
-    _check_names(path, list(frame.columns))
+    check_names(path, list(frame.columns))
     return Table(frame, True)
 
 
 def _arff(path: Path, form: Form, encoding: str, about: arff.Header) -> Table:
-    frame = _frame(path, form, encoding, ",", form.decimal or ".", about.lines, about.names, quote="'")
+    cut = Dialect(",", form.decimal or ".", about.names, False, about.lines, [])
+    frame = _frame(path, form, encoding, cut, quote="'")
     return Table(frame, True, about.categorical, about.target)
 
 
-def _csv(path: Path, form: Form, encoding: str, lines: list[str]) -> Table:
+@dataclass(frozen=True)
+class Dialect:
+    """How a CSV is written: names of its columns, from a first line or not, and the lines before its rows."""
+
+    separator: str
+    decimal: str
+    names: list[str]
+    header: bool
+    skipped: int
+    notes: list[str]
+
+
+def dialect_of(path: Path, form: Form, lines: list[str]) -> Dialect:
+    """Return the dialect of a CSV, given its first lines; ValueError if they are uneven or none."""
     notes, skipped = [], 0
     told = lines[0].strip() if lines else ""
     separator = form.separator
@@ -125,8 +139,14 @@ def _csv(path: Path, form: Form, encoding: str, lines: list[str]) -> Table:
     if reason := _uneven(rows, header):
         raise ValueError(reason)
     skipped += next(i for i, line in enumerate(lines[skipped:]) if line.strip())
+    return Dialect(separator, decimal, names, header, skipped, notes)
+
+
+def _csv(path: Path, form: Form, encoding: str, lines: list[str]) -> Table:
+    cut = dialect_of(path, form, lines)
+    separator, skipped, header, notes = cut.separator, cut.skipped, cut.header, cut.notes
     try:
-        frame, read_as = _decoded(path, form, encoding, separator, decimal, skipped + header, names)
+        frame, read_as = _decoded(path, form, encoding, cut)
     except UnicodeDecodeError:
         raise
     except ValueError as error:  # one of the rows is too long
@@ -150,49 +170,49 @@ def _names(path: Path, form: Form, rows: list[list[str]], decimal: str) -> list[
     if header is None:
         header = has_header(rows, decimal)
     if header:
-        _check_names(path, rows[0])
+        check_names(path, rows[0])
     return rows[0] if header else []
 
 
-def _decoded(
-    path: Path, form: Form, encoding: str, separator: str, decimal: str, skipped: int, names: list[str]
-) -> tuple[Any, str]:
+def _decoded(path: Path, form: Form, encoding: str, cut: Dialect) -> tuple[Any, str]:
     """Return the frame and the encoding in which it could be read: Windows' Western one if not UTF-8."""
     try:
-        return _frame(path, form, encoding, separator, decimal, skipped, names), encoding
+        return _frame(path, form, encoding, cut), encoding
     except UnicodeDecodeError:
         if form.encoding or not encoding.startswith("utf-8"):
             raise
-        return _frame(path, form, "cp1252", separator, decimal, skipped, names), "cp1252"
+        return _frame(path, form, "cp1252", cut), "cp1252"
 
 
-def _frame(
-    path: Path,
-    form: Form,
-    encoding: str,
-    separator: str,
-    decimal: str,
-    skipped: int,
-    names: list[str],
-    quote: str = '"',
-) -> Any:
+def _frame(path: Path, form: Form, encoding: str, cut: Dialect, quote: str = '"') -> Any:
+    with opened(path) as file:
+        return only_rows(from_csv(file, form, encoding, cut, quotechar=quote))
+
+
+def from_csv(file: IO[bytes], form: Form, encoding: str, cut: Dialect, **options: Any) -> Any:
+    """Return what pandas reads of a CSV: a frame, or frames if `chunksize` is set."""
     import pandas as pd
 
-    with opened(path) as file:
-        frame = pd.read_csv(
-            file,
-            sep=r"\s+" if separator == " " else separator,
-            decimal=decimal,
-            encoding=encoding,
-            header=None,
-            names=names,
-            skiprows=skipped,
-            quotechar=quote,
-            skipinitialspace=True,
-            na_values=["?", "<null>", *(form.missing_values or [])],
-            low_memory=False,
-        )
-    if not isinstance(frame.index, pd.RangeIndex):  # pandas takes surplus fields for names of rows
+    return pd.read_csv(
+        file,
+        sep=r"\s+" if cut.separator == " " else cut.separator,
+        decimal=cut.decimal,
+        encoding=encoding,
+        header=None,
+        names=cut.names,
+        skiprows=cut.skipped + cut.header,
+        skipinitialspace=True,
+        na_values=["?", "<null>", *(form.missing_values or [])],
+        low_memory=False,
+        **options,
+    )
+
+
+def only_rows(frame: Any) -> Any:
+    """Return the frame; ValueError if pandas took surplus fields for names of rows."""
+    import pandas as pd
+
+    if not isinstance(frame.index, pd.RangeIndex):
         raise ValueError("its rows are longer than its first line")
     return frame
 
@@ -204,7 +224,8 @@ def _filled(table: Table) -> Table:
     return table
 
 
-def _check_names(path: Path, names: Sequence[str]) -> None:
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Raise DataError for missing or repeated names."""
     if absent := [i + 1 for i, name in enumerate(names) if not name.strip()]:
         constraint = f"a table with a name for every column ({path})"
         remedy = "If it counts the rows, or is a separator at the end of every line, remove it."

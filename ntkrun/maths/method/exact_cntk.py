@@ -42,6 +42,7 @@ class ExactCNTK(NetworkMethod, KernelMethod):
     """
 
     name = "exact_cntk"
+    version = 2
     choices = ("inner", "all", "last")
 
     _: KW_ONLY

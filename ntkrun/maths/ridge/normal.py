@@ -107,6 +107,11 @@ class NormalEquations:
         self.mean_z += step_z * (total / self.n)
         self.mean_y += step_y * (total / self.n)
 
+    def __sizeof__(self) -> int:
+        """Return the bytes of the sums: schedulers ask before they move them."""
+        arrays = (self.gram, self.cross, self.mean_z) if self.n else ()
+        return object.__sizeof__(self) + sum(array.nbytes for array in arrays)
+
     def merge(self, other: NormalEquations) -> None:
         """Add the rows of `other`, whose sums may then be shared. These sums are float64 from then on."""
         if self.n == 0:

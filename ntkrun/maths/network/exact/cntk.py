@@ -73,9 +73,9 @@ class CNTK:
         chunks = min(len(ix), 64 * threads)  # enough for an even share, few enough to reuse buffers
         out = np.empty(len(ix), np.float64)
         q, stride = self.filter_size, x.shape[2] + self.filter_size // 2
-        cntk_cpu.cntk_pairs(
-            px, py, ix, iy, sx, sy, rx, ry, stride, q, same, self.trained == "all", poly, snap, chunks, out
-        )
+        form = (stride, q, same, self.trained == "all", poly, snap)
+        lanes = cntk_cpu.LANES if px.shape[2] <= cntk_cpu.SMALL and len(ix) >= cntk_cpu.LANES else 1
+        cntk_cpu.cntk_pairs(px, py, ix, iy, sx, sy, rx, ry, *form, lanes, chunks, out)
         positions = (x.shape[1] - self._shrink) * (x.shape[2] - self._shrink)
         return torch.from_numpy(out / positions**2).to(x.dtype)
 
