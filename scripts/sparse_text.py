@@ -33,8 +33,8 @@ SEEDS, COLUMNS = (0, 1, 2), (1024, 4096)
 NOTE = """# Text as sparse rows
 
 The texts of Debian's fortune files, with the files as classes: {rows:,} texts, {words:,} words,
-{classes} classes, {per_row:.0f} different words per text. Counts of words with `preprocess=tfidf`. A fifth of the
-texts is the test part. A fifth of the rest is held out to choose lambda, C and the bandwidth; then all
+{classes} classes, {per_row:.0f} different words per text. Counts of words with `preprocess=tfidf`. A fifth
+of the texts is the test part. A fifth of the rest is held out to choose lambda, C and the bandwidth; then all
 training texts are fitted. ± is one standard deviation over the seeds.
 
 ```text
