@@ -50,11 +50,10 @@ training texts are fitted. ± is one standard deviation over the seeds.
 """
 COMMANDS = """python scripts/fortunes.py FOLDER fortunes.svm
 TEXT="dataset=svmlight dataset.path=fortunes.svm dataset.preprocess=tfidf"
+OMP_NUM_THREADS=1 ntkrun $TEXT experiment=theorem_1 study_size.feature_dim=4096
 TEXT="$TEXT depth=1 baseline=none" SIZES="feature_dim=1024,4096 seed=0,1,2"
 ntkrun -m $TEXT $SIZES method=ntk_sketch,ntk_random_features,rff,ntk_nystrom
 ntkrun -m $TEXT $SIZES method=ntk_sketch method.variant=one_shot
-ntkrun $TEXT method=exact_ntk
-OMP_NUM_THREADS=1 ntkrun $TEXT experiment=theorem_1
 OMP_NUM_THREADS=1 python scripts/sparse_text.py outputs fortunes.svm docs/results/sparse_text.md"""
 
 

@@ -25,6 +25,7 @@ from ntkrun.maths.method.ntk_sketch import NTKSketch
 from ntkrun.maths.method.raw import Raw
 from ntkrun.maths.method.rff import RandomFourierFeatures
 from ntkrun.model import Model
+from ntkrun.serving import _load_pyfunc
 from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import data
 from ntkrun.stages import memory as plans
@@ -153,6 +154,9 @@ def test_a_saved_model_is_the_same(method, tmp_path, files, ntkrun):
     values = model.values(CSR[60:])
     assert np.allclose(values, model.values(X[60:]), atol=1e-5)  # dense rows are taken too
     assert np.allclose(values, model.values(sp.coo_matrix(X[60:])))
+    served = _load_pyfunc(str(folder))
+    for x in (X[60:], sp.csr_matrix(CSR[60:])):
+        assert np.array_equal(served.predict(x), model.named(values))
     result = json.loads(next((ntkrun.out / "runs").glob("*/result.json")).read_text())
     assert (model.named(values) == NAMES[60:]).mean() == pytest.approx(result["test/accuracy"])
     with pytest.raises(DataError, match=r"x of Model must be numbers of shape \(n, 200\)"):

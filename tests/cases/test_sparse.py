@@ -189,6 +189,14 @@ CASES = [
         says=("sketch of NTKSketch must be auto, osnap or dense for sparse rows",),
     ),
     Case("20", "files of scipy.sparse.save_npz", "it runs", CSR, before=matrices()),
+    Case(
+        "20",
+        "sparse rows without a method",
+        "the one for rows, which takes them",
+        CSR.replace("method=ntk_sketch depth=1", "depth=2"),
+        before=matrices(),
+        says=("method     ntk_nystrom, as the data are rows",),
+    ),
     *(
         Case(
             "20",
