@@ -1,15 +1,16 @@
-"""U1-U5: kills, power loss, rot and full disks while features are summed; then again, for the same bits."""
+"""U1-U6: kills, power loss, rot and full disks while features are summed; then again, for the same bits."""
 
 import hashlib
-import json
 import random
 import signal
+import time
 
 import pytest
 
 from tests.faults import harness
 from tests.faults.harness import result
 from tests.faults.plan import FULL, SEED, count, record
+from tests.faults.test_workers import begin, options, wait_for, workers_of
 
 WORDS = ["features=summed"]
 # a file of sums for every group, not one in 30 s
@@ -99,9 +100,8 @@ def test_power_loss(toy, stored, how):
         fault = {"mode": "power", "error": how, "at": rng.randint(1, calls), "dice": rng.randint(1, 1 << 30)}
         assert start(toy, out, patch, **fault).code in (-signal.SIGKILL, 0)
         check(toy, out, patch, stored)
-    record(
-        "U3", f"power loss with features=summed, un-synced writes {['dropped', 'kept', 'torn'][how]}", trials
-    )
+    name = ["all dropped", "some dropped", "torn"][how]
+    record("U3", f"power loss with features=summed, un-synced writes {name}", trials)
 
 
 def test_rot_of_sums(toy, stored):
@@ -127,9 +127,7 @@ def test_rot_of_sums(toy, stored):
         assert path.name not in again.err or "It is not used" in again.err
         verified = toy.ask(["verify", out])
         assert verified.code == 0, verified.out
-    record(
-        "U4", "a file of sums torn, or with a bit flipped, under a killed run; then the same command", trials
-    )
+    record("U4", "a file of sums torn or with a flipped bit, after a kill; then the same command", trials)
 
 
 @pytest.mark.parametrize("number", [28, pytest.param(5, marks=pytest.mark.slow)])
@@ -144,7 +142,28 @@ def test_a_full_or_broken_disk(toy, stored, number):
         assert "Traceback" not in first.err
         if first.code:
             assert len([line for line in first.err.splitlines() if line.startswith("ntkrun: ")]) == 1
-        assert json.loads(json.dumps(state(out) if first.code == 0 else stored)) is not None
         check(toy, out, patch, stored)
     name = {28: "full disk", 5: "errors of the disk"}[number]
     record("U5", f"{name} from call n on, with features=summed; then the same command", trials)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("name", ["process", "dask"])
+def test_a_worker_killed_while_it_sums(toy, stored, name):
+    rng, trials, hit = random.Random(SEED + 6), count(1, 20), 0
+    for _ in range(trials):
+        out = toy.fresh()
+        run = begin(toy, out, *options(name), *WORDS, "executor.workers=3")
+        wait_for(lambda run=run: len(workers_of(run, name)) == 3)
+        time.sleep(rng.uniform(0, 3))
+        victims = workers_of(run, name)
+        if victims:
+            hit += 1
+            rng.choice(victims).send_signal(signal.SIGKILL)
+        text, _ = run.communicate(timeout=300)
+        assert run.returncode == 0, text
+        assert state(out) == stored
+        assert not harness.temporaries(out)
+    assert hit
+    record("U6", f"executor={name}, features=summed: a worker killed in mid-run, the same bits", trials)
