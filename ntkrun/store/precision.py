@@ -25,8 +25,7 @@ def rounded(features: np.ndarray, dtype: str | None) -> tuple[np.ndarray, bool]:
     """Return features (rows, m) in a type of NAMES, and whether they are the bits of bfloat16.
 
     None leaves them as they are. Rounding is to the nearest: relative errors are at most 2^-11 (float16) or
-    2^-9 (bfloat16) for an entry of normal size. Raises ConfigError if the largest
-    entry is not of normal size.
+    2^-9 (bfloat16) for an entry of normal size. Raises ConfigError if the largest entry is not normal.
     """
     if dtype is None:
         return features, False

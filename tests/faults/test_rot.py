@@ -133,7 +133,7 @@ def test_damaged_manifests(toy, good):
     rng, trials = random.Random(SEED + 3), count(3, 200)
     for _ in range(trials):
         out = copy(toy, good)
-        (path,) = out.glob("features/*/manifest.json")
+        (path,) = out.glob("features/*/manifest.jsonl")
         data = path.read_bytes()
         path.write_bytes(rng.choice([flip, cut])(data, rng))
         again = toy.start(out)

@@ -8,7 +8,7 @@ import sys
 from ntkrun.cli.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
-from ntkrun.store import predictions, sums
+from ntkrun.store import predictions
 from ntkrun.store.runs import load
 from ntkrun.store.shards import ShardStore, stores_in
 from ntkrun.tracking.database import lost, settle
