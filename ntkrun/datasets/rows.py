@@ -170,8 +170,9 @@ def _(x: sp.csr_array) -> int:
 
 @largest.register
 def _(x: sp.csr_array) -> np.ndarray:
-    out = np.zeros(x.shape[0])
-    np.maximum.at(out, np.repeat(np.arange(len(out)), np.diff(x.indptr)), np.abs(x.data.astype(np.float64)))
+    out, sizes = np.zeros(x.shape[0]), np.abs(x.data.astype(np.float64))
+    with np.errstate(invalid="ignore"):  # the largest beside nan is nan
+        np.maximum.at(out, np.repeat(np.arange(len(out)), np.diff(x.indptr)), sizes)
     return out
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 
+from ntkrun.datasets.arrays import finite
 from ntkrun.datasets.fetch import DAMAGED
 from ntkrun.errors import DataError, must_be
 
@@ -57,7 +58,7 @@ def _shifted(path: Path, x: Any, first: int, width: int) -> sp.csr_array:
         raise DataError(must_be(str(path), "Svmlight", need, int(x.indices[outside[0]]), remedy))
     out = sp.csr_array((x.data, x.indices - first, x.indptr), shape=(x.shape[0], width))
     out.eliminate_zeros()
-    return out
+    return finite(str(path), "Svmlight", out)  # here, since a part of the rows would number them anew
 
 
 def _fault(path: Path) -> str | None:

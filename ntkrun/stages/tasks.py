@@ -47,11 +47,10 @@ class Task(ABC):
 
     def __init__(self, split: Split, method: Method, features_dtype: str | None = None):
         self.split, self.dtype = split, DTYPES[method.dtype]
+        method = method.for_sparse() if split.sparse else method
         # the type that features are stored in, if it is another one
         self.features_dtype = None if features_dtype == method.dtype else features_dtype
         self.method = method.for_data(split.train.x.shape[1:])
-        if split.sparse:
-            self.method = self.method.for_sparse()
         self.device = torch_device(method.device)
 
     @abstractmethod

@@ -19,7 +19,7 @@ from ntkrun.studies.base import Series, Size, Study, best_time, error_curves, sa
 
 DEPTH, DEGREE = 2, 4
 # of the sparse rows that are timed
-ROWS, COLUMNS, PER_ROW = 250, 1_000_000, (500, 1000, 2000, 4000, 8000)
+ROWS, COLUMNS, PER_ROW = 250, 1_000_000, (1000, 2000, 4000, 8000, 16_000)
 
 
 class Theorem1(Study):
