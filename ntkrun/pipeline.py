@@ -19,7 +19,7 @@ from ntkrun.model import Model
 from ntkrun.report import run_figures
 from ntkrun.stages import baseline, data, featurize, memory, regress, score
 from ntkrun.stages.tasks import Task, task_of
-from ntkrun.store import modes
+from ntkrun.store import modes, predictions
 from ntkrun.store.features import Features
 from ntkrun.store.run_folder import RunFolder
 from ntkrun.store.runs import finished_like
@@ -124,6 +124,7 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     fit = regress.run(features.train, features.valid, task.method, solver, executor)
     scores = score.run(fit, features.test)
     peak = machine.peak_rss_mb()
+    predictions.write(path, _kept(scores, split))
     mlmodel.save(_model(task, fit), path / "model")
 
     result = _named(task.method, features, split)
@@ -158,6 +159,12 @@ def _model(task: Task, fit: regress.Fit) -> Model:
         split.labels,
         fit.confidence,
     )
+
+
+def _kept(scores: score.Scores, split: Split) -> predictions.Predictions:
+    """Return the test predictions that the run folder keeps."""
+    names = [] if split.classes is None else split.class_names
+    return predictions.of(scores.prediction.numpy(), scores.labels.numpy(), names, split.test.x)
 
 
 def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:

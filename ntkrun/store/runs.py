@@ -1,7 +1,8 @@
 """Read the folders of runs, the record of every experiment.
 
 <output_dir>/runs/<time>_<name>_<random>/
-    config.json environment.json status.json result.json lambda_path.json run.log figures/
+    config.json environment.json status.json result.json lambda_path.json predictions.npz run.log
+    model/ figures/
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": ("ntkrun.cli.commands.predict", "predict new rows with the model of a run"),
     "export": ("ntkrun.cli.commands.export", "copy the model of a run, with the lines that load it"),
     "report": ("ntkrun.cli.commands.report", "write one self-contained report.html about many runs"),
+    "compare": ("ntkrun.cli.commands.compare", "compare two runs on the same test rows"),
     "rerun": ("ntkrun.cli.commands.rerun", "repeat a run from its record and compare the numbers"),
     "sync": ("ntkrun.cli.commands.sync", "publish runs that could not reach their MLflow store"),
     "verify": ("ntkrun.cli.commands.verify", "check every shard and run folder against its record"),

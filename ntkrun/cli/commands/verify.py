@@ -8,6 +8,7 @@ import sys
 from ntkrun.cli.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
+from ntkrun.store import predictions
 from ntkrun.store.runs import load
 from ntkrun.store.shards import ShardStore
 from ntkrun.tracking.database import lost, settle
@@ -41,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     for folder in runs:
         try:
             load(folder)
+            predictions.read(folder)
         except (IntegrityError, ValueError) as error:
             bad.append(str(error))
     settle(root)
