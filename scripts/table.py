@@ -12,9 +12,11 @@ import argparse
 import sys
 
 from ntkrun.errors import NtkrunError
-from ntkrun.report.charts import figures
+from ntkrun.report.charts import charts, png
 from ntkrun.report.collect import Line, Sheet, runs_of, sheets
-from ntkrun.report.page import EXTRA, machines
+from ntkrun.report.page import machines
+from ntkrun.report.points import points
+from ntkrun.report.table import EXTRA
 from ntkrun.store.paths import as_path
 
 ERRORS = {key: EXTRA[key] for key in ("kernel/error", "kernel/spectral_error")}
@@ -86,8 +88,9 @@ def main(words: list[str]) -> int:
     out.parent.mkdir(parents=True, exist_ok=True)
     shown = [word for word in words if word not in ("--note", options.note)]
     text = markdown(found[0], f"python scripts/table.py {' '.join(shown)}", options.note)
-    for name, _, figure in figures(found[0]):
-        figure.savefig(f"{out}_{name}.png", bbox_inches="tight", dpi=120)
+    records = points(found[0], found[0].lines, {})
+    for name, _, spec in charts(found[0], records):
+        out.with_name(f"{out.name}_{name}.png").write_bytes(png(spec, records))
         text += f"\n![{name}]({out.name}_{name}.png)\n"
     out.with_suffix(".md").write_text(text)
     print(text)

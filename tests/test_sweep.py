@@ -39,7 +39,7 @@ def test_a_sweep_ends_in_a_table_a_parent_run_and_a_report(ntkrun):
     assert parent.data.metrics["jobs/failed"] == 2
     assert parent.data.params["feature_dim"] == "48,64"
     page = (folder / "report.html").read_text()
-    assert page.count('<td class="left">48</td>') == 1
+    assert page.count('<td class="minor">48</td>') == 1
     assert "data:image/svg+xml" in page
 
 
@@ -78,8 +78,11 @@ def test_skip_finished_leaves_out_what_is_there(ntkrun):
 
 def rows(page):
     """Return the lines of a report's table without times and memory, which do not repeat."""
-    lines = re.findall(r"<tr(?: class=.best.)?>(<td class=.left.>(?:ntk_sketch|rff)<.*?)</tr>", page, re.S)
-    return [re.findall(r"<td[^>]*>(.*?)</td>", line)[:4] for line in lines]
+    lines = re.findall(r"<tr class=.line.>(.*?)</tr>", page, re.S)
+    return [
+        [re.findall(r"name.>(\w+)<", line)[0], *re.findall(r"<td[^>]*>(.*?)</td>", line)[:5]]
+        for line in lines
+    ]
 
 
 @pytest.mark.slow  # K10 of tests/faults still runs
@@ -114,7 +117,7 @@ def test_a_killed_sweep_goes_on_under_its_parent(ntkrun, tmp_path):
         max(root.glob("sweeps/*/report.html")).read_text() for root in (ntkrun.out, whole)
     )
     assert rows(broken_page) == rows(whole_page)
-    assert [row[3] for row in rows(whole_page)] == ["3"] * 4
+    assert [row[5] for row in rows(whole_page)] == ["3"] * 4
 
 
 def in_a_process(words, out, folder):

@@ -1,91 +1,171 @@
-"""Write one self-contained HTML page: tables and charts, no scripts, nothing loaded from elsewhere."""
+"""Write one self-contained HTML page of tables, charts and details; nothing is loaded from elsewhere."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import logging
 import time
 from pathlib import Path
 from typing import Any
 
 from ntkrun import __version__
-from ntkrun.progress import ratio
-from ntkrun.report.charts import figures, svg
+from ntkrun.errors import DataError, IntegrityError
+from ntkrun.report import charts, paired
 from ntkrun.report.collect import Line, Sheet, sheets
+from ntkrun.report.details import details
+from ntkrun.report.points import points
+from ntkrun.report.table import table
 from ntkrun.store.atomic import write_atomic
+from ntkrun.store.predictions import Predictions, read
 from ntkrun.store.runs import Run
 
-EXTRA = {
-    "speedup": "over exact",
-    "kernel/error": "kernel error",
-    "kernel/spectral_error": "spectral error",
-}
-TEMPLATE = Path(__file__).parent / "report.html.j2"
+log = logging.getLogger(__name__)
+
+SHOWN = 600  # most runs in the tables of a page
+DETAILED = 100  # most runs with details
+HERE = Path(__file__).parent
 
 
-def render(runs: list[Run], title: str) -> str:
-    """Return the page; every text from a run is escaped."""
+def render(runs: list[Run], title: str, beside: Path) -> str:
+    """Return the page for the folder `beside`; every text from a run is escaped."""
     from jinja2 import Environment, StrictUndefined
 
     # autoescape: somebody else may have written the files that names and parameters come from
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    template = environment.from_string(TEMPLATE.read_text("utf-8"))
+    template = environment.from_string((HERE / "report.html.j2").read_text("utf-8"))
+    style, library, code = (
+        (HERE / "report.css").read_text("utf-8"),
+        charts.script(),
+        (HERE / "report.js").read_text("utf-8"),
+    )
     finished = [run for run in runs if run.metric]
+    found = sheets(runs)
+    share = max(1, len(found))
     return template.render(
         title=title,
         version=__version__,
         count=len(finished),
-        parts=[_part(sheet) for sheet in sheets(runs)],
+        parts=[_part(sheet, beside, SHOWN // share, DETAILED // share) for sheet in found],
         troubled=[_trouble(run) for run in runs if run.state != "FINISHED"],
         machines=machines(finished),
         made=time.strftime("%Y-%m-%d %H:%M"),
+        themes={name: charts.theme(name) for name in charts.THEMES},
+        style=style,
+        scripts=[library, code],
+        policy=policy(style, [library, code]),
     )
+
+
+def policy(style: str, scripts: list[str]) -> str:
+    """Return a content policy that allows these texts alone, by their hashes, and pictures in the page."""
+
+    def known(text: str) -> str:
+        return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+
+    allowed = " ".join(map(known, scripts))
+    rest = "img-src data:; base-uri 'none'; form-action 'none'"
+    return f"default-src 'none'; script-src {allowed}; style-src {known(style)}; {rest}"
 
 
 def write(runs: list[Run], title: str, path: Path) -> None:
     """Write the page atomically."""
-    write_atomic(path, render(runs, title).encode("utf-8", "backslashreplace"))
+    write_atomic(path, render(runs, title, path.parent).encode("utf-8", "backslashreplace"))
 
 
-def _part(sheet: Sheet) -> dict[str, Any]:
-    pictures = [
-        (caption, "data:image/svg+xml;base64," + base64.b64encode(svg(figure).encode()).decode())
-        for _, caption, figure in figures(sheet)
-    ]
+def shown(sheet: Sheet, most: int) -> list[Line]:
+    """Return the lines for a table of at most `most` runs: exact kernels, then by held-out score."""
+    order = [line for line in sheet.lines if line.exact]
+    for line in (*sheet.ranked, *(line for line in sheet.lines if line.valid is None)):
+        if not line.exact:
+            order.append(line)
+    out: list[Line] = []
+    count = 0
+    for line in order:
+        if out and count + len(line.runs) > most:
+            break
+        out.append(line)
+        count += len(line.runs)
+    return sorted(out, key=lambda line: (line.label, line.dim))
+
+
+def _part(sheet: Sheet, beside: Path, most: int, detailed: int) -> dict[str, Any]:
+    lines = shown(sheet, most)
+    chosen = set(map(id, shown(sheet, detailed)))
+    read_runs = {id(line): [_kept(run) for run in line.runs] for line in lines if id(line) in chosen}
+    whole = {key: [k for k in found if k] for key, found in read_runs.items() if all(found)}
+    records = points(sheet, lines, whole)
+    drawn = charts.charts(sheet, records)
     first = sheet.lines[0].runs[0].result
-    columns = [key for key in EXTRA if any(key in line.numbers for line in sheet.lines)]
+    head, rows = table(sheet, lines, beside, chosen)
+    for record, row in zip(records, rows, strict=True):
+        row |= {"best": record["best"], "interval": record["interval"]}
+        record["sort"] = row.pop("sort")
+    left_out = sum(len(line.runs) for line in sheet.lines) - sum(len(line.runs) for line in lines)
     return {
         "dataset": sheet.dataset,
         "metric": sheet.metric,
-        "about": f"{first['n_train']:,} training rows, {first['n_test']:,} test rows",
-        "keys": [key.removeprefix("method.") for key in sheet.keys],
-        "extra": [EXTRA[key] for key in columns],
-        "rows": [_row(line, sheet, columns) for line in sheet.lines],
-        "pictures": pictures,
+        "about": _about(sheet, first),
+        "left_out": left_out,
+        "head": head,
+        "rows": rows,
+        "best": sheet.ranked[0].called() if sheet.ranked else "",
+        "paired": two_best(sheet),
+        "details": [
+            details(run, kept, beside) | {"what": _named(line, run)}
+            for line in lines
+            if id(line) in chosen
+            for run, kept in zip(line.runs, read_runs[id(line)], strict=True)
+        ],
+        "pictures": [
+            {
+                "name": name,
+                "caption": caption.split("{score}"),
+                "still": {look: _data(spec, records, look) for look in charts.THEMES},
+            }
+            for name, caption, spec in drawn
+        ],
+        "data": {"lines": records, "charts": {name: spec for name, _, spec in drawn}},
     }
 
 
-def _row(line: Line, sheet: Sheet, columns: list[str]) -> dict[str, Any]:
-    def show(key: str) -> str:
-        if key not in line.numbers:
-            return "-"
-        return _speedup(line) if key == "speedup" else f"{line.numbers[key]:.3g}"
-
-    return {
-        "best": line is sheet.best,
-        "varied": [str(line.varied.get(key, "-")) for key in sheet.keys],
-        "score": line.shown_score,
-        "seeds": len(line.runs),
-        "times": line.shown_times,
-        "memory": f"{line.numbers['memory/peak_rss_mb']:,.0f}",
-        "extra": [show(key) for key in columns],
-    }
+def _data(spec: dict[str, Any], records: list[dict[str, Any]], look: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(charts.svg(spec, records, look).encode()).decode()
 
 
-def _speedup(line: Line) -> str:
-    kinds = {run.result.get("exact/time_kind", "") for run in line.runs}
-    return f"{ratio(line.numbers['speedup'])} ({', '.join(sorted(kinds))})"
+def _about(sheet: Sheet, first: dict[str, Any]) -> str:
+    sizes = sorted({line.n_train for line in sheet.lines})
+    train = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    return f"{train} training rows, {first['n_test']:,} test rows"
+
+
+def _kept(run: Run) -> Predictions | None:
+    try:
+        return read(run.folder)
+    except IntegrityError as error:
+        log.warning("%s", error)
+        return None
+
+
+def two_best(sheet: Sheet) -> dict[str, Any]:
+    """Return the paired comparison of the two lines with the best held-out scores, or why there is none."""
+    if len(sheet.ranked) < 2:
+        return {}
+    a, b = sheet.ranked[:2]
+    names = {"a": a.called(), "b": b.called(), "runs": max(len(a.runs), len(b.runs))}
+    try:
+        return names | {"found": paired.of_runs(a.runs, b.runs), "why": ""}
+    except (DataError, IntegrityError) as error:
+        return names | {"found": None, "why": str(error)}
+
+
+def _named(line: Line, run: Run) -> str:
+    """Return the name of a run on the page."""
+    fold = run.config.get("dataset", {}).get("fold")
+    repeated = f", seed {run.config.get('seed')}" + (f", fold {fold}" if fold is not None else "")
+    return line.called() + repeated
 
 
 def _trouble(run: Run) -> dict[str, str]:

@@ -25,5 +25,6 @@ def run(options: argparse.Namespace) -> int:
     runs = runs_of(folder, options.experiment)
     path = as_path(options.out) if options.out else folder / "report.html"
     page.write(runs, options.experiment or f"ntkrun: {folder.name}", path)
-    sys.stdout.write(f"{sum(bool(r.metric) for r in runs)} runs in {path}\n")
+    count = sum(bool(r.metric) for r in runs)
+    sys.stdout.write(f"{count} run{'s' * (count != 1)} in {path}\n")
     return 0
