@@ -129,13 +129,12 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
     if split.inputs.table:
         folder.write("columns.json", {"columns": split.inputs.table.record()})
 
-    root = config.output_dir / "features"
-    features = featurize.compute(task, root, shard_rows, executor)
-    fit = regress.run(features.train, features.valid, task.method, solver, executor)
-    scores = score.run(fit, features.test)
-    peak = machine.peak_rss_mb()
-    predictions.write(path, _kept(scores, split))
-    mlmodel.save(_model(task, fit), path / "model")
+    with _features(task, root, shard_rows, executor, needs.stored) as features:
+        fit = regress.run(features.train, features.valid, task.method, solver, executor)
+        scores = score.run(fit, features.test)
+        peak = machine.peak_rss_mb()
+        predictions.write(path, _kept(scores, split))
+        mlmodel.save(_model(task, fit), path / "model")
 
         result = _named(task.method, features, split)
         result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
@@ -182,8 +181,9 @@ def _model(task: Task, fit: regress.Fit) -> Model:
 
 def _kept(scores: score.Scores, split: Split) -> predictions.Predictions:
     """Return the test predictions that the run folder keeps."""
-    names = [] if split.classes is None else split.class_names
-    return predictions.of(scores.prediction.numpy(), scores.labels.numpy(), names, split.test.x)
+    names, digest = [] if split.classes is None else split.class_names, hashlib.sha256()
+    rows.update(digest, split.test.x)
+    return predictions.of(scores.prediction.numpy(), scores.labels.numpy(), names, digest)
 
 
 def _named(method: Method, features: Features, split: Split) -> dict[str, Any]:

@@ -9,11 +9,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,25 +40,19 @@ class Predictions:
         return np.square(self.predicted - self.labels).reshape(len(self.labels), -1).mean(1)
 
 
-def of(prediction: np.ndarray, labels: np.ndarray, names: list[str], x: np.ndarray) -> Predictions:
-    """Return the predictions to keep, of scores or values (n, k) for rows x (n, ...).
+def of(prediction: np.ndarray, labels: np.ndarray, names: list[str], digest: Any) -> Predictions:
+    """Return the predictions to keep, of scores or values (n, k).
 
-    Labels are (n,) or (n, k). Of scores of classes only the place of the largest is kept.
+    Labels are (n,) or (n, k). Of scores of classes only the place of the largest is kept. `digest` is a
+    sha256 of hashlib that was fed with the rows; it takes the labels too.
     """
     kind = np.uint16 if names else np.float64
     found = prediction.argmax(1) if names else prediction
     shape = (len(labels),) if names else (len(labels), -1)
     truth = labels.astype(kind).reshape(shape)
-    return Predictions(found.astype(kind), truth, names, hash_of(x, truth))
-
-
-def hash_of(x: np.ndarray, labels: np.ndarray) -> str:
-    """Return the sha256 of rows and labels, with their types and shapes."""
-    digest = hashlib.sha256()
-    for array in (x, labels):
-        digest.update(f"{array.dtype.str} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
+    digest.update(f"{truth.dtype.str} {truth.shape}".encode())
+    digest.update(np.ascontiguousarray(truth).data)
+    return Predictions(found.astype(kind), truth, names, digest.hexdigest())
 
 
 def write(folder: Path, kept: Predictions) -> None:
