@@ -1,7 +1,7 @@
 """Test the paired comparison of two runs, on numbers worked out by hand or by scipy, and on real runs."""
 
-import itertools
 import hashlib
+import itertools
 import json
 
 import numpy as np
