@@ -58,6 +58,7 @@ def test_a_run_writes_folder_and_mlflow(ntkrun, monkeypatch):
         "figures/lambda.png",
         "figures/time.png",
         "lambda_path.json",
+        "predictions.npz",
         "result.json",
         "run.log",
         "status.json",
