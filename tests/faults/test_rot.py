@@ -12,14 +12,6 @@ from tests.faults.harness import check_resumed, recorded, stamps
 from tests.faults.plan import FULL, SEED, count, record
 
 
-@pytest.fixture(scope="module")
-def good(toy):
-    """Make a finished run; tests damage copies of it."""
-    out = toy.fresh()
-    assert toy.start(out).code == 0
-    return out
-
-
 def copy(toy, good):
     """Make a copy with its own times and inodes."""
     out = toy.folder / "copy"

@@ -2,7 +2,6 @@
 
 import errno
 import random
-import shutil
 import signal
 
 import pytest
@@ -10,24 +9,14 @@ import pytest
 from tests.faults import harness
 from tests.faults.harness import check_resumed, recorded, stamps
 from tests.faults.plan import FULL, SEED, count, record
+from tests.faults.test_rot import copy
 
 CLEAN = ["--older-than", "0h", "--yes"]
 
 
-@pytest.fixture(scope="module")
-def good(toy):
-    """Make a finished run; tests damage copies of it."""
-    out = toy.fresh()
-    assert toy.start(out).code == 0
-    return out
-
-
-def copy(toy, good):
-    out = toy.folder / "copied"
-    shutil.rmtree(out, ignore_errors=True)
-    shutil.copytree(good, out)
-    (manifest,) = out.glob("features/*/manifest.jsonl")
-    return out, manifest
+def copied(toy, good):
+    out = copy(toy, good)
+    return out, next(out.glob("features/*/manifest.jsonl"))
 
 
 def resume(toy, out):
@@ -41,7 +30,7 @@ def test_killed_between_a_shard_and_its_receipt(toy, good):
     """A shard is there and its line is not, or is torn at any byte: that shard alone is computed again."""
     rng, trials = random.Random(SEED + 20), count(2, 100)
     for trial in range(trials):
-        out, manifest = copy(toy, good)
+        out, manifest = copied(toy, good)
         lines = manifest.read_bytes().splitlines(keepends=True)
         left = rng.randrange(1, len(lines))
         torn = lines[left][: rng.randrange(len(lines[left]))] if trial % 2 else b""
@@ -60,7 +49,7 @@ def test_killed_between_a_shard_and_its_receipt(toy, good):
 def test_rot_in_a_line_of_the_manifest(toy, good):
     rng, trials = random.Random(SEED + 21), count(2, 200)
     for _ in range(trials):
-        out, manifest = copy(toy, good)
+        out, manifest = copied(toy, good)
         data = bytearray(manifest.read_bytes())
         at = rng.randrange(len(data) - 1)  # the last byte ends the last line, which is then torn, not damaged
         data[at] ^= 1 << rng.randrange(8)
@@ -94,14 +83,14 @@ def test_no_room_for_a_line(toy, error):
 @pytest.mark.slow
 def test_killed_while_cleaning(toy, good):
     """Before every call that changes files: the rest is consistent, and is removed or computed again."""
-    out, _ = copy(toy, good)
+    out, _ = copied(toy, good)
     calls = toy.ask(["clean", out, *CLEAN], prefix=f"{out}/", mode="count").count
     assert calls > 30
     runs = {p: p.read_bytes() for p in out.glob("runs/*/*.json")}
     assert not list(out.glob("features/*"))
     every = range(1, calls + 1, 1 if FULL else calls // 4)
     for at in every:
-        out, _ = copy(toy, good)
+        out, _ = copied(toy, good)
         killed = toy.ask(["clean", out, *CLEAN], prefix=f"{out}/", mode="kill", at=at)
         assert killed.code == -signal.SIGKILL
         assert {p: p.read_bytes() for p in out.glob("runs/*/*.json")} == runs
