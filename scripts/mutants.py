@@ -126,6 +126,20 @@ MUTANTS = {
         ".labels(0, stop - start)",
         [STORE, "tests/test_pinned.py"],
     ),
+    "M16": (
+        "a line of the manifest is believed without its checksum",
+        "ntkrun/store/manifest.py",
+        "if match is None or hashlib.sha256(match[2]).hexdigest().encode() != match[1]:",
+        "if match is None:",
+        ["tests/test_manifest.py"],
+    ),
+    "M17": (
+        "clean removes what a run has used since it looked",
+        "ntkrun/store/inventory.py",
+        "if _used(folder) != one.used:",
+        "if False:",
+        ["tests/test_clean.py"],
+    ),
 }
 
 

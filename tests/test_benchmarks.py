@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from benchmarks import __main__ as runner
-from benchmarks import base, ridge
+from benchmarks import base, ridge, store
 from scripts import methods_table
 
 RESULT = base.Result(
@@ -32,6 +32,12 @@ def test_ridge_benchmark_fills_its_table(monkeypatch):
     assert [row[0] for row in result.rows] == [16, 32]
     assert all(value > 0 for row in result.rows for value in row[:5])
     assert len(result.header) == len(result.rows[0])
+
+
+def test_the_store_is_measured(tmp_path, capsys):
+    took = dict(store.measure(tmp_path, 30, 200))
+    assert len(took) == 3 + len(store.COMMANDS)
+    assert all(seconds > 0 for seconds in took.values())
 
 
 def test_the_command_writes_page_and_picture(monkeypatch, tmp_path, capsys):

@@ -58,6 +58,7 @@ def test_a_run_writes_folder_and_mlflow(ntkrun, monkeypatch):
         "figures/lambda.png",
         "figures/time.png",
         "lambda_path.json",
+        "predictions.npz",
         "result.json",
         "run.log",
         "status.json",
@@ -261,7 +262,7 @@ def test_help_is_quick_and_teaches(tmp_path):
     assert done.returncode == 0
     for word in (
         "cntk_sketch | exact_cntk",
-        "cifar10 | cifar100 | csv | ct | digits | emnist | fashion_mnist | folder | million_songs | mnist",
+        "cifar10 | cifar100 | csv | ct | digits | emnist | fashion_mnist | folder | hdf5 | million_songs",
         "feature_dim: 1024",
         "--multirun",
         "exit codes",

@@ -136,7 +136,7 @@ def test_ui_starts_mlflow_on_this_machine_only(out, capsys, monkeypatch):
     assert "has been published" in err
 
 
-@pytest.mark.parametrize("name", ["list", "report", "rerun", "sync", "verify", "doctor", "ui"])
+@pytest.mark.parametrize("name", ["list", "report", "rerun", "sync", "verify", "clean", "doctor", "ui"])
 def test_every_command_has_help_that_costs_nothing(name):
     code = (
         f"import sys; from ntkrun.cli.main import main; code = main(['{name}', '--help']);"

@@ -1,6 +1,7 @@
 """Test the paired comparison of two runs, on numbers worked out by hand or by scipy, and on real runs."""
 
 import hashlib
+import itertools
 import json
 
 import numpy as np
@@ -33,7 +34,7 @@ def values(error, sha="x"):
 def test_classes_are_compared_by_mcnemar():
     a, b = np.ones(100, bool), np.ones(100, bool)
     a[:2], b[2:12] = False, False
-    found = paired.compared([classes(a)], [classes(b)])
+    found = paired.compared([([classes(a)], [classes(b)])])
     assert (found.metric, found.rows, found.only_a, found.only_b) == ("accuracy", 100, 10, 2)
     assert found.difference == pytest.approx(0.08)
     assert found.p == pytest.approx(2 * sum(stats.binom.pmf(k, 12, 0.5) for k in range(3)))
@@ -41,7 +42,7 @@ def test_classes_are_compared_by_mcnemar():
     half = 1.959964 * np.sqrt(13 - 64 / 102) / 102
     assert (found.low, found.high) == pytest.approx((8 / 102 - half, 8 / 102 + half), abs=1e-6)
     assert found.verdict.startswith("A is better")
-    turned = paired.compared([classes(b)], [classes(a)])
+    turned = paired.compared([([classes(b)], [classes(a)])])
     assert (turned.difference, turned.low, turned.p) == pytest.approx(
         (-found.difference, -found.high, found.p)
     )
@@ -50,11 +51,11 @@ def test_classes_are_compared_by_mcnemar():
 
 def test_equal_predictions_tell_nothing():
     same = classes(np.arange(30) % 2 == 0)
-    found = paired.compared([same], [same])
+    found = paired.compared([([same], [same])])
     assert (found.difference, found.p) == (0, 1)
     assert found.low < 0 < found.high
     assert "do not tell" in found.verdict
-    assert paired.compared([values([1, 1])], [values([1, 1])]).p == 1
+    assert paired.compared([([values([1, 1])], [values([1, 1])])]).p == 1
 
 
 def test_the_interval_of_matched_shares_covers():
@@ -70,7 +71,7 @@ def test_the_interval_of_matched_shares_covers():
 def test_values_are_compared_by_a_paired_t():
     rng = np.random.default_rng(1)
     one, two = rng.normal(size=50), 1.5 * rng.normal(size=50)
-    found = paired.compared([values(one)], [values(two)])
+    found = paired.compared([([values(one)], [values(two)])])
     truth = stats.ttest_rel(one**2, two**2)
     assert found.metric == "mse"
     assert found.p == pytest.approx(truth.pvalue)
@@ -81,11 +82,26 @@ def test_values_are_compared_by_a_paired_t():
 def test_runs_of_one_configuration_are_averaged_row_by_row():
     rng = np.random.default_rng(2)
     sides = [[classes(rng.random(60) < share) for _ in range(3)] for share in (0.9, 0.6)]
-    found = paired.compared(*sides)
+    found = paired.compared([tuple(sides)])
     a, b = (np.mean([1 - one.loss for one in side], axis=0) for side in sides)
     assert found.test == "paired t"
     assert (found.a, found.b) == pytest.approx((a.mean(), b.mean()))
     assert found.p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+
+
+def test_folds_are_compared_fold_by_fold(tmp_path):
+    runs = []
+    for number, (method, fold) in enumerate(itertools.product(("rff", "raw"), range(2))):
+        folder = put(tmp_path, number, method=method)
+        right = np.ones(30 + fold, bool)
+        right[: 3 + 4 * (method == "raw")] = False
+        predictions.write(folder, classes(right))
+        runs.append(paired_run(folder))
+    found = paired.of_runs(runs[:2], runs[2:][::-1])
+    assert (found.rows, found.only_a, found.only_b) == (61, 8, 0)
+    assert found.test == "McNemar, exact"
+    with pytest.raises(DataError, match="test rows of 001 must be those of 002"):
+        paired.of_runs(runs[:2], runs[2:3])
 
 
 def test_wilson_is_that_of_scipy():

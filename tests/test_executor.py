@@ -2,19 +2,21 @@
 
 import json
 import os
+import pickle
 import signal
 import time
 
+import numpy as np
 import pytest
 import torch
 
 from ntkrun.cli import main as cli
 from ntkrun.datasets.digits import Digits
-from ntkrun.errors import ConfigError, DataError, MachineError
+from ntkrun.errors import ConfigError, DataError, IntegrityError, MachineError
 from ntkrun.executors import EXECUTORS
 from ntkrun.executors.base import Call, die_with_parent
 from ntkrun.executors.serial import Serial
-from ntkrun.executors.shared import Shared
+from ntkrun.executors.shared import LARGE, Shared, _read
 from ntkrun.maths.method.cntk_sketch import CNTKSketch
 from ntkrun.maths.ridge.normal import NormalEquations
 from ntkrun.solvers.ridge import Ridge
@@ -85,6 +87,26 @@ def test_what_tasks_share_is_a_file_for_as_long_as_it_is_needed(process, tmp_pat
         assert set(dict(process.run(length, [Call("a", (shared,))] * 4)).values()) == {1000}
         assert len(list(tmp_path.iterdir())) == 1
     assert not list(tmp_path.iterdir())
+
+
+def test_large_arrays_of_what_tasks_share_are_mapped_and_stay_as_they_were(tmp_path):
+    large, small = np.arange(LARGE // 4, dtype=np.int64), np.arange(5.0)
+    with Shared({"a": large, "b": small, "c": large[::2]}, tmp_path) as shared:
+        handed = pickle.dumps(shared)
+        assert len(handed) < 500
+        there = pickle.loads(handed).value
+        assert all(np.array_equal(there[k], v) for k, v in shared.value.items())
+        assert not there["a"].flags.owndata
+        there["a"][:] = 0
+        _read.cache_clear()
+        assert np.array_equal(pickle.loads(handed).value["a"], large)
+        (file,) = tmp_path.iterdir()
+        data = bytearray(file.read_bytes())
+        data[-100] ^= 1
+        file.write_bytes(data)
+        _read.cache_clear()
+        with pytest.raises(IntegrityError, match="is not what was written for the workers"):
+            pickle.loads(handed)
 
 
 def run(out, *words):

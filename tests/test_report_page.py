@@ -9,7 +9,7 @@ import pytest
 
 from ntkrun.cli import main as cli
 from ntkrun.store import predictions
-from tests import browser
+from scripts import browser
 from tests.test_before import BEFORE, RUNS
 
 pytestmark = pytest.mark.skipif(not browser.installed(), reason=browser.MISSING)

@@ -49,7 +49,7 @@ class Csv(DataSource):
     task : {"auto", "regression", "classification"}
         "auto" takes words and at most 20 whole numbers for labels.
     drop, categorical : list of str or None
-        Columns to leave out, and columns of numbers that are categories.
+        Columns to leave out, "" for one without a name, and columns of numbers that are categories.
     test_fraction : float
         Share of the rows in the test part; ignored if `fold` or `test_path` is set.
     folds : int
@@ -112,7 +112,8 @@ class Csv(DataSource):
     @property
     def form(self) -> Form:
         """Return how the table is written, as far as the keys say."""
-        return Form(self.header, self.separator, self.decimal, self.encoding, self.missing_values)
+        form = self.header, self.separator, self.decimal, self.encoding, self.missing_values
+        return Form(*form, unnamed="" in (self.drop or []))
 
     def load(self) -> Split:
         """Return the split; DataError for a file that is not a table, or has no such target."""

@@ -41,6 +41,7 @@ class Executor:
 
     parallel = False
     elsewhere = False  # whether workers may be on other machines
+    merges = False  # whether workers merge the results of `folded`
     workers_here = 0  # processes started on this machine
     folder = Path()  # visible to all workers, for files that hand over objects
 

@@ -33,7 +33,7 @@ class Dask(Pool):
     name = "dask"
 
     address: str | None = None
-    elsewhere = True
+    elsewhere = merges = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

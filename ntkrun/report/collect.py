@@ -75,7 +75,7 @@ class Line:
     @property
     def shown_times(self) -> list[str]:
         """Times to featurize, to solve and in total, in readable units."""
-        return [human(self.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")]
+        return [took(self.numbers[f"time/{phase}_s"]) for phase in ("featurize", "solve", "total")]
 
     @property
     def label(self) -> str:
@@ -132,6 +132,11 @@ class Sheet:
 def short(key: str) -> str:
     """Return a key without its section."""
     return key.removeprefix("method.").removeprefix("dataset.").removeprefix("solver.")
+
+
+def took(seconds: float) -> str:
+    """Return a duration in a readable unit, with two digits below a second."""
+    return human(seconds) if seconds >= 1 else f"{float(f'{seconds:.2g}'):g} s"
 
 
 def with_spread(mean: float, spread: float, runs: int) -> str:

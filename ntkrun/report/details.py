@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ntkrun.errors import IntegrityError
-from ntkrun.progress import human, ratio
+from ntkrun.progress import ratio
+from ntkrun.report.collect import took
 from ntkrun.store.predictions import Predictions
 from ntkrun.store.runs import Run, parameters, read_json, when
 
@@ -64,8 +65,8 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("rows", f"{result['n_train']:,} train, {result['n_test']:,} test"),
         ("columns", f"{result['feature_dim']:,}"),
         ("relative lambda", _number(result, "relative_lambda", "{:.1e}")),
-        *((phase, human(result[f"time/{phase}_s"])) for phase in ("featurize", "solve", "predict")),
-        ("in all", human(result["time/total_s"])),
+        *((phase, took(result[f"time/{phase}_s"])) for phase in ("featurize", "solve", "predict")),
+        ("in all", took(result["time/total_s"])),
         ("with the baseline", _seconds(result, "time/wall_s") if "exact/time_s" in result else ""),
         ("peak memory", _number(result, "memory/peak_rss_mb", "{:,.0f} MiB")),
         ("planned memory", _number(result, "memory/planned_mb", "{:,.0f} MiB")),
@@ -81,7 +82,7 @@ def _number(result: dict[str, Any], key: str, form: str) -> str:
 
 
 def _seconds(result: dict[str, Any], key: str) -> str:
-    return human(result[key]) if key in result else ""
+    return took(result[key]) if key in result else ""
 
 
 def lambda_path(run: Run) -> dict[str, Any]:

@@ -81,7 +81,8 @@ def shown(sheet: Sheet, most: int) -> list[Line]:
     for line in (*sheet.ranked, *(line for line in sheet.lines if line.valid is None)):
         if not line.exact:
             order.append(line)
-    out, count = [], 0
+    out: list[Line] = []
+    count = 0
     for line in order:
         if out and count + len(line.runs) > most:
             break

@@ -60,25 +60,32 @@ class Paired:
         return f"{better} is better on rows like these."
 
 
-def of_runs(a: list[Run], b: list[Run]) -> Paired:
-    """Compare two configurations by one or more runs of each, which share their test rows.
+Group = tuple[list[Predictions], list[Predictions]]  # predictions of A and of B for the same rows
 
-    Raises DataError if a run keeps no predictions, or if the labels differ; IntegrityError for a damaged
-    file.
+
+def of_runs(a: list[Run], b: list[Run]) -> Paired:
+    """Compare two configurations by one or more runs of each, seeds or folds.
+
+    Raises DataError if a run keeps no predictions, or if one side has test rows that the other lacks;
+    IntegrityError for a damaged file.
     """
-    ours, theirs = ([kept(run) for run in runs] for runs in (a, b))
-    first = ours[0]
-    for run, found in zip([*a, *b], [*ours, *theirs], strict=True):
-        if found.names != first.names or not np.array_equal(found.labels, first.labels):
-            constraint = (
-                f"the {len(first.labels)} of {a[0].folder.name}, with the same labels in the same order"
-            )
+    groups: dict[tuple[bytes, ...], Group] = {}
+    names: dict[tuple[bytes, ...], Run] = {}
+    for side, runs in enumerate((a, b)):
+        for run in runs:
+            found = kept(run)
+            rows = (found.labels.tobytes(), *map(str.encode, found.names))
+            groups.setdefault(rows, ([], []))[side].append(found)
+            names[rows] = run
+    for rows, (ours, theirs) in reversed(groups.items()):
+        if not (ours and theirs):
+            other = (b if ours else a)[0].folder.name
+            constraint = f"those of {other}, with the same labels in the same order"
             remedy = "Compare runs of one data set with the same dataset.n_test, split_seed and fold."
-            raise DataError(
-                must_be("test rows", run.folder.name, constraint, f"{len(found.labels)} others", remedy)
-            )
-    same = len({found.sha256 for found in (*ours, *theirs)}) == 1
-    return compared(ours, theirs, same)
+            value = f"{len((ours or theirs)[0].labels)} others"
+            raise DataError(must_be("test rows", names[rows].folder.name, constraint, value, remedy))
+    same = all(len({found.sha256 for found in (*ours, *theirs)}) == 1 for ours, theirs in groups.values())
+    return compared(list(groups.values()), same)
 
 
 def kept(run: Run) -> Predictions:
@@ -91,28 +98,33 @@ def kept(run: Run) -> Predictions:
     return found
 
 
-def compared(a: list[Predictions], b: list[Predictions], same_inputs: bool = True) -> Paired:
-    """Compare predictions for the same rows.
+def compared(groups: list[Group], same_inputs: bool = True) -> Paired:
+    """Compare predictions for groups of rows, such as folds.
 
     One run each of a classifier: McNemar's test in its exact form (a binomial test of the rows that one alone
     gets right), and the interval of Agresti and Min 2005 ("Simple improved confidence intervals for comparing
     matched proportions": a half is added to each of the four counts). Otherwise a paired t-test of the losses
     per row, means over the runs.
     """
-    classes, n = bool(a[0].names), len(a[0].labels)
-    ours, theirs = (np.mean([found.loss for found in side], axis=0) for side in (a, b))
+    classes = bool(groups[0][0][0].names)
+    ours, theirs = (np.concatenate([_mean_loss(group[side]) for group in groups]) for side in (0, 1))
+    n = len(ours)
     gain = theirs - ours if classes else ours - theirs  # of accuracy, or of error
     mean_a, mean_b = (float(1 - x.mean() if classes else x.mean()) for x in (ours, theirs))
-    if classes and len(a) == len(b) == 1:
-        only_a, only_b = int((gain > 0).sum()), int((gain < 0).sum())
-        ends = matched_interval(only_a, only_b, n)
-        found = ("McNemar, exact", mcnemar(only_a, only_b), only_a, only_b)
-    else:
-        *ends, p = paired_t(gain)
-        found = ("paired t", p, None, None)
-    test, p, one, two = found
+    test, only_a, only_b = "paired t", None, None
+    low, high, p = paired_t(gain)
+    if classes and all(len(side) == 1 for group in groups for side in group):
+        test, only_a, only_b = "McNemar, exact", int((gain > 0).sum()), int((gain < 0).sum())
+        p = mcnemar(only_a, only_b)
+        low, high = matched_interval(only_a, only_b, n)
     metric = "accuracy" if classes else "mse"
-    return Paired(metric, n, mean_a, mean_b, float(gain.mean()), *ends, test, p, one, two, same_inputs)
+    scores = mean_a, mean_b, float(gain.mean())
+    return Paired(metric, n, *scores, low, high, test, p, only_a, only_b, same_inputs)
+
+
+def _mean_loss(found: list[Predictions]) -> np.ndarray:
+    """Return the loss per row, its mean over runs."""
+    return np.asarray(np.mean([one.loss for one in found], axis=0))
 
 
 def mcnemar(only_a: int, only_b: int) -> float:
@@ -156,5 +168,5 @@ def wilson(share: float, n: int) -> tuple[float, float]:
 
 def interval_of(found: list[Predictions]) -> tuple[float, float]:
     """Return the 95 % interval of the mean loss per row over one or more runs, from its spread over rows."""
-    low, high, _ = paired_t(np.mean([one.loss for one in found], axis=0))
+    low, high, _ = paired_t(_mean_loss(found))
     return low, high

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ntkrun.progress import human
 from ntkrun.report import paired
-from ntkrun.report.collect import Baseline, Line, Sheet, with_spread
+from ntkrun.report.collect import Baseline, Line, Sheet, took, with_spread
 from ntkrun.store.predictions import Predictions
 
 PHASES = ("featurize", "solve", "predict")
@@ -60,7 +59,7 @@ def of_line(line: Line, metric: str, kept: list[Predictions]) -> dict[str, Any]:
         "valid_high": None if valid is None else valid + line.valid_spread,
         "valid_shown": "-" if valid is None else with_spread(valid, line.valid_spread, len(line.runs)),
         "time": total,
-        "time_shown": human(total),
+        "time_shown": took(total),
         **seconds,
         "error": line.numbers.get("kernel/error"),
         "runs": len(line.runs),
@@ -86,7 +85,7 @@ def of_baseline(one: Baseline, metric: str) -> dict[str, Any]:
         "interval": shown_interval(metric, one.score, one.n_test, []),
         "valid_shown": "-",
         "time": one.seconds,
-        "time_shown": human(one.seconds),
+        "time_shown": took(one.seconds),
         "runs": one.runs,
         "best": False,
     }

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ntkrun.progress import human, ratio
-from ntkrun.report.collect import Baseline, Line, Sheet, short, with_spread
+from ntkrun.progress import ratio
+from ntkrun.report.collect import Baseline, Line, Sheet, short, took, with_spread
 from ntkrun.report.details import link
 from ntkrun.store.runs import Run
 
@@ -61,7 +61,7 @@ def _row(
         "valid": _parts(line.valid, line.valid_spread, len(line.runs)),
         "test": _parts(line.score, line.spread, len(line.runs)),
         "runs": len(line.runs),
-        "times": [human(value) for value in times],
+        "times": [took(value) for value in times],
         "note": "",
         "settings": _settings(columns, keys, varied),
         "memory": "-" if memory is None else f"{memory:,.0f}",
@@ -103,7 +103,7 @@ def _shown(key: str, line: Line) -> str:
     if key != "speedup":
         return f"{line.numbers[key]:.3g}"
     guessed = any(run.result.get("exact/time_kind") == "extrapolated" for run in line.runs)
-    return ratio(line.numbers[key]) + " (extrapolated)" * guessed
+    return "est. " * guessed + ratio(line.numbers[key])
 
 
 def _seed(run: Run, metric: str, beside: Path, detailed: bool) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def _seed(run: Run, metric: str, beside: Path, detailed: bool) -> dict[str, Any]
         "seed": f"seed {run.config.get('seed')}" + (f", fold {fold}" if fold is not None else ""),
         "valid": "-" if valid is None else f"{valid:.4f}",
         "test": f"{result[f'test/{metric}']:.4f}",
-        "times": [human(result[f"time/{phase}_s"]) for phase in TIMES],
+        "times": [took(result[f"time/{phase}_s"]) for phase in TIMES],
         "memory": "-" if memory is None else f"{memory:,.0f}",
     }
 
@@ -131,7 +131,7 @@ def _baseline_row(one: Baseline, keys: list[str], extra: list[str]) -> dict[str,
         "valid": _parts(None),
         "test": _parts(one.score),
         "runs": one.runs,
-        "times": ["-", "-", human(one.seconds)],
+        "times": ["-", "-", took(one.seconds)],
         "note": one.kind,
         "settings": _settings(None, keys, varied),
         "memory": "-",

@@ -58,18 +58,23 @@ def scores(
 ) -> HeldOut:
     """Return each predictor's score and predictions over batches of (rows, labels) of the held-out part."""
     totals, count, metric = [0.0] * len(predictors), 0, ""
-    kept: list[list[Tensor]] = [[] for _ in predictors]
-    truth: list[Tensor] = []
+    kept = truth = torch.empty(0)
     for z, y in batches:
+        z, at = z.to(predictors[0].weight), count // valid.views
         for i, predictor in enumerate(predictors):
             prediction, labels = metrics.per_example(predictor.predict(z), y, valid.views)
+            if not count and not i:
+                # at once: small arrays among large ones would keep glibc from using freed memory again
+                size = len(predictors), len(valid) // valid.views
+                kept = prediction.new_empty(*size, prediction.shape[1], device="cpu")
+                truth = labels.new_empty(size[1:] + labels.shape[1:], device="cpu")
             metric, value = metrics.score(prediction, labels, valid.classes)
             totals[i] += value * len(y)
-            kept[i].append(prediction.cpu())
-        truth.append(labels.cpu())
+            kept[i, at : at + len(labels)] = prediction
+        truth[at : at + len(labels)] = labels
         count += len(y)
     means = [total / count for total in totals]
-    return HeldOut(metric, means, [torch.cat(parts) for parts in kept], torch.cat(truth))
+    return HeldOut(metric, means, list(kept), truth)
 
 
 def counted(path: Iterator[Predictor], count: int) -> Iterator[Predictor]:

@@ -36,7 +36,7 @@ class GroupSums:
 
     def __init__(self, train: Train, valid: Valid, executor: Executor, precision: str):
         self.sums, self.rounded = NormalEquations(), False
-        self._train, self._executor, self._precision = train, executor, precision
+        self._executor, self._precision = executor, precision
         self._done, self._seconds = 0, 0.0
         self._kept: SumsFolder | None = None
         if not train.stored:
@@ -47,13 +47,14 @@ class GroupSums:
 
     def add(self, shards: Shards) -> None:
         """Add the sums over the groups of some shards."""
-        groups, clock = shards.groups(), shards.clock
+        groups, clock, before = shards.groups(), shards.clock, self._seconds
         todo = groups[self._resume(shards, groups) :]
         tasks = [Call(f"summing {g[0]} and on", (shards.some(g), self._precision)) for g in todo]
         states = self._executor.folded(group_sums, tasks, merged, (self.sums, self.rounded))
         rows = dict(zip(shards.names, shards.sizes, strict=True))
         begin = clock.spent - self._seconds
-        with progress("featurize ", sum(rows[name] for g in todo for name in g), "rows") as advance:
+        title = "sum       " if shards.stored else "featurize "
+        with progress(title, sum(rows[name] for g in todo for name in g), "rows") as advance:
             for group, state in zip(todo, clock.timed(states), strict=True):
                 self._done += 1
                 self._seconds = clock.spent - begin
@@ -64,7 +65,7 @@ class GroupSums:
         if todo:
             self.sums, self.rounded = state()
         if not shards.stored:
-            log.info("featurize  %d rows in %.1f s, summed", len(shards), self._seconds)
+            log.info("featurize  %d rows in %.1f s, summed", len(shards), self._seconds - before)
 
     def _resume(self, shards: Shards, groups: list[list[str]]) -> int:
         """Take the sums over most of these groups from a file; return the number of groups that they have."""

@@ -50,6 +50,8 @@ def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored
         # a group's sums, these as they are sent, and a shard in float64; here those that wait for their turn
         group = solver.group_bytes(task.columns, task.dtype)
         worker += 2 * group + 12 * task.largest(shard_rows)
+        if executor.merges:  # all sums, as they were and as they become
+            worker += 16 * task.columns**2
         here += executor.workers_here * group
     out = Plan(here, worker, stored)
     Plan(task.fit_bytes(), 0).check(0, split.sparse)

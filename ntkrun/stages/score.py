@@ -33,8 +33,16 @@ class Scores:
 def run(fit: Fit, test: Test) -> Scores:
     """Predict every test shard and score them together."""
     start = time.perf_counter() - test.clock.spent
-    pairs = [(fit.predictor.predict(z), y) for z, y in test.batches()]
-    rows, labels = (torch.cat(column).cpu() for column in zip(*pairs, strict=True))
+    rows = labels = torch.empty(0)
+    at = 0
+    for z, y in test.batches():
+        predicted = fit.predictor.predict(z)
+        if not at:
+            # at once: small arrays among large ones would keep glibc from using freed memory again
+            rows = predicted.new_empty(len(test), predicted.shape[1], device="cpu")
+            labels = y.new_empty(len(test), *y.shape[1:], device="cpu")
+        rows[at : at + len(z)], labels[at : at + len(z)] = predicted, y
+        at += len(z)
     prediction, labels = metrics.per_example(rows, labels, test.views)
     metric, value = metrics.score(prediction, labels, fit.classes)
     seconds = time.perf_counter() - test.clock.spent - start

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import h5py
 import numpy as np
-import torch
 
 from ntkrun.errors import ConfigError, must_be
 
@@ -18,15 +17,14 @@ NAMES = tuple(BYTES)
 MARK = np.bytes_("bfloat16")
 # smallest normal and largest number; bfloat16 has the range of float32
 RANGE = {"float16": (2.0**-14, 65504.0)}
-WIDE = (2.0**-126, float(torch.finfo(torch.bfloat16).max))
+WIDE = (2.0**-126, 2.0**128 - 2.0**120)
 
 
 def rounded(features: np.ndarray, dtype: str | None) -> tuple[np.ndarray, bool]:
     """Return features (rows, m) in a type of NAMES, and whether they are the bits of bfloat16.
 
     None leaves them as they are. Rounding is to the nearest: relative errors are at most 2^-11 (float16) or
-    2^-9 (bfloat16) for an entry of normal size. Raises ConfigError if the largest
-    entry is not of normal size.
+    2^-9 (bfloat16) for an entry of normal size. Raises ConfigError if the largest entry is not normal.
     """
     if dtype is None:
         return features, False
@@ -38,6 +36,8 @@ def rounded(features: np.ndarray, dtype: str | None) -> tuple[np.ndarray, bool]:
             must_be("features_dtype", "ntkrun", constraint, dtype, f"Set features_dtype={other}.")
         )
     if dtype == "bfloat16":
+        import torch  # commands that only read do without
+
         half = torch.from_numpy(np.ascontiguousarray(features)).to(torch.bfloat16)
         return half.view(torch.int16).numpy().view(np.uint16), True
     return features.astype(dtype), False

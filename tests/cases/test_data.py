@@ -105,7 +105,7 @@ CASES = [
         CSV + "t.csv",
         before=lines(",a,b,c,y", *(f"{i},{row}" for i, row in enumerate(ROWS))),
         code=3,
-        says=("no name for column 1", "If it counts the rows"),
+        says=("no name for column 1", "If it counts the rows: dataset.drop=['']"),
     ),
     Case(
         "16.3",

@@ -171,6 +171,12 @@ REFUSED = [
         ("y_train of d must be one label for each of 400 rows. Got (399,)",),
     ),
     (
+        "fewer labels than rows in an HDF5 file without a test part",
+        "refused, with both numbers",
+        file(lambda made: {"x": made["x_train"], "y": made["y_train"][:-1]}),
+        ("y of d must be one label for each of 400 rows. Got (399,)",),
+    ),
+    (
         "inputs that are words in an HDF5 file",
         "refused",
         file(set_to("x_train", lambda x: np.full(x.shape, "a", h5py.string_dtype()))),

@@ -15,3 +15,11 @@ def toy(tmp_path_factory):
     made = Toy(folder, build_shim(folder))
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def good(toy):
+    """Make a finished run; tests damage copies of it."""
+    out = toy.fresh()
+    assert toy.start(out).code == 0
+    return out

@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from importlib import import_module
 
 # nothing below may start a thread before the fork
 os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", NUMBA_NUM_THREADS="1")
@@ -47,6 +48,9 @@ def child(request: dict, answer: int) -> None:
 
     for stream, key in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(request[key], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), stream)
+    for name, value in request.get("patch", {}).items():
+        module, _, key = name.rpartition(".")
+        setattr(import_module(module), key, value)
     library = ctypes.CDLL(None)
     at, mode = request.get("at", -1), MODES[request.get("mode", "count")]
     library.fault_seed(ctypes.c_uint(request.get("dice", 1)))

@@ -12,14 +12,6 @@ from tests.faults.harness import check_resumed, recorded, stamps
 from tests.faults.plan import FULL, SEED, count, record
 
 
-@pytest.fixture(scope="module")
-def good(toy):
-    """Make a finished run; tests damage copies of it."""
-    out = toy.fresh()
-    assert toy.start(out).code == 0
-    return out
-
-
 def copy(toy, good):
     """Make a copy with its own times and inodes."""
     out = toy.folder / "copy"
@@ -133,7 +125,7 @@ def test_damaged_manifests(toy, good):
     rng, trials = random.Random(SEED + 3), count(3, 200)
     for _ in range(trials):
         out = copy(toy, good)
-        (path,) = out.glob("features/*/manifest.json")
+        (path,) = out.glob("features/*/manifest.jsonl")
         data = path.read_bytes()
         path.write_bytes(rng.choice([flip, cut])(data, rng))
         again = toy.start(out)

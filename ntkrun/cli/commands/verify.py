@@ -8,7 +8,7 @@ import sys
 from ntkrun.cli.commands import add_folder, opened, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
-from ntkrun.store import predictions, sums
+from ntkrun.store import predictions
 from ntkrun.store.runs import load
 from ntkrun.store.shards import ShardStore, stores_in
 from ntkrun.tracking.database import lost, settle
@@ -45,12 +45,15 @@ def run(options: argparse.Namespace) -> int:
                 except IntegrityError as error:
                     bad.append(str(error))
                 advance(1)
-    summed = sorted((root / "features").glob(f"*/*{sums.SUFFIX}"))
-    for path in summed:
-        try:
-            sums.read(path)
-        except IntegrityError as error:
-            bad.append(f"{error} They are computed again")
+    summed = sorted((root / "features").glob("*/*.sums"))
+    if summed:
+        from ntkrun.store import sums  # loads torch
+
+        for path in summed:
+            try:
+                sums.read(path)
+            except IntegrityError as error:
+                bad.append(f"{error} Its sums are computed again")
     runs = sorted(p for p in (root / "runs").glob("*") if p not in hidden and p.is_dir())
     for folder in runs:
         try:

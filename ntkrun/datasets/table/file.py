@@ -17,6 +17,7 @@ HEAD = 1 << 20  # bytes that dialect and encoding are guessed from
 LINE = 1 << 22  # most bytes read of a line
 PACKED: dict[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+ZIP = b"PK\x03\x04"
 # of the names that archives made on a Mac and by editors hold
 HIDDEN = ("__MACOSX/", ".")
 
@@ -25,13 +26,20 @@ HIDDEN = ("__MACOSX/", ".")
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """Yield the table's bytes as a file.
 
-    gzip, bzip2, xz and zip are known by their first bytes. ValueError for a zip of several files.
+    gzip, bzip2, xz and zip, and a zip in a zip, as UCI gives them out, are known by their first bytes.
+    ValueError for a zip of several files.
     """
     with path.open("rb") as file:
         first = file.read(6)
-    if first.startswith(b"PK\x03\x04"):
+    if first.startswith(ZIP):
         with zipfile.ZipFile(path) as archive, archive.open(_only(archive)) as file:
-            yield file
+            nested = file.read(len(ZIP)) == ZIP
+            file.seek(0)
+            if nested:
+                with zipfile.ZipFile(file) as inner, inner.open(_only(inner)) as table:
+                    yield table
+            else:
+                yield file
         return
     unpack = next((make for mark, make in PACKED.items() if first.startswith(mark)), None)
     with unpack(path) if unpack else path.open("rb") as file:

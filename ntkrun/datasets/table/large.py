@@ -20,7 +20,7 @@ from ntkrun.datasets.sliced.stored import IN_MEMORY
 from ntkrun.datasets.table import target
 from ntkrun.datasets.table.chunks import chunks, parquet_size
 from ntkrun.datasets.table.columns import NUMBER, kind_of, known, numbers_of
-from ntkrun.datasets.table.file import PACKED
+from ntkrun.datasets.table.file import PACKED, ZIP
 from ntkrun.datasets.table.read import Form, Table
 from ntkrun.errors import DataError, few
 from ntkrun.progress import progress
@@ -63,9 +63,11 @@ def size(path: Path) -> int:
         first = file.read(6)
     if first.startswith(b"PAR1"):
         return parquet_size(path)
-    if first.startswith(b"PK\x03\x04"):
+    if first.startswith(ZIP):
         with zipfile.ZipFile(path) as archive:
-            return sum(info.file_size for info in archive.infolist())
+            files = archive.infolist()
+        nested = any(info.filename.endswith(".zip") for info in files)
+        return sum(info.file_size for info in files) * (RATIO if nested else 1)
     packed = any(first.startswith(mark) for mark in PACKED)
     return path.stat().st_size * (RATIO if packed else 1)
 

@@ -34,6 +34,8 @@ class Form:
         Name of a Python codec.
     missing_values : list of str or None
         Words that stand for a missing value, beside those that pandas knows and "?".
+    unnamed : bool
+        Whether a column may have no name.
     """
 
     header: bool | None = None
@@ -41,6 +43,7 @@ class Form:
     decimal: str | None = None
     encoding: str | None = None
     missing_values: list[str] | None = None
+    unnamed: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,7 @@ def _names(path: Path, form: Form, rows: list[list[str]], decimal: str) -> list[
     if header is None:
         header = has_header(rows, decimal)
     if header:
-        check_names(path, rows[0])
+        check_names(path, rows[0], form.unnamed)
     return rows[0] if header else []
 
 
@@ -224,11 +227,12 @@ def _filled(table: Table) -> Table:
     return table
 
 
-def check_names(path: Path, names: Sequence[str]) -> None:
+def check_names(path: Path, names: Sequence[str], unnamed: bool = False) -> None:
     """Raise DataError for missing or repeated names."""
-    if absent := [i + 1 for i, name in enumerate(names) if not name.strip()]:
+    absent = [i + 1 for i, name in enumerate(names) if not name.strip()]
+    if absent and not unnamed:
         constraint = f"a table with a name for every column ({path})"
-        remedy = "If it counts the rows, or is a separator at the end of every line, remove it."
+        remedy = "If it counts the rows: dataset.drop=['']. If every line ends in a separator, remove it."
         raise DataError(must_be("path", "Csv", constraint, f"no name for column {absent[0]}", remedy))
     if twice := [name for name, count in Counter(names).items() if count > 1]:
         constraint, remedy = f"a table without equal column names ({path})", "Rename or remove one."
