@@ -71,11 +71,11 @@ def chosen(candidates: Iterable[Any], parts: list[tuple[Any, Any]]) -> float:
     return best.fit(stack([x, x_valid]), np.concatenate([y, y_valid])).score(x_test, y_test)
 
 
-def lifted(parts: list[tuple[Any, Any]], make: Callable[[float], Any]) -> float:
+def lifted(parts: list[tuple[Any, Any]], make: Callable[..., Any]) -> float:
     """Return the accuracy of ridge regression on random features, their scale and the penalty held out."""
     out = {}
     for gamma in (0.5, 1.0):
-        features = make(gamma).fit(parts[0][0])
+        features = make(gamma=gamma).fit(parts[0][0])
         mapped = [(np.asarray(features.transform(x)), y) for x, y in parts]
         models = [RidgeClassifier(alpha=alpha) for alpha in (0.01, 0.1, 1.0, 10.0)]
         (x, y), (x_valid, y_valid), _ = mapped
@@ -105,15 +105,12 @@ def theirs(split: Split) -> dict[tuple[str, int], list[float]]:
     svc = [LinearSVC(C=2.0**k) for k in range(-6, 4)]
     out = {("scikit-learn: LinearSVC", width): [chosen(svc, parts)]}
     for m in COLUMNS:
-        kinds: dict[str, Callable[[float, int], Any]] = {
-            "RBFSampler": lambda gamma, seed, m=m: RBFSampler(gamma=gamma, n_components=m, random_state=seed),
-            "PolynomialCountSketch": lambda gamma, seed, m=m: PolynomialCountSketch(
-                gamma=gamma, coef0=1, degree=2, n_components=m, random_state=seed
-            ),
-        }
-        for name, make in kinds.items():
-            scores = [lifted(parts, lambda gamma, s=seed, f=make: f(gamma, s)) for seed in SEEDS]
-            out[f"scikit-learn: {name} + ridge", m] = scores
+        for name, kind in (
+            ("RBFSampler", RBFSampler),
+            ("PolynomialCountSketch", partial(PolynomialCountSketch, degree=2, coef0=1)),
+        ):
+            makes = [partial(kind, n_components=m, random_state=seed) for seed in SEEDS]
+            out[f"scikit-learn: {name} + ridge", m] = [lifted(parts, make) for make in makes]
     return out
 
 
