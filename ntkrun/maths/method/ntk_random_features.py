@@ -46,7 +46,7 @@ class NTKRandomFeatures(RowMethod, FeatureMethod):
         sampler or exactly. The Gibbs chain costs width^2 per layer to draw.
     sketch : {"auto", "dense", "srht"}
         Sketch of the tensor products: "dense" uses random matrices, "srht" fast transforms, "auto" the
-        faster.
+        faster. For sparse rows the first layer takes matrices, as a transform would make them dense.
     random_state : int, None or RandomState
         Seed of the neurons and sketches.
     device : str
