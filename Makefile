@@ -20,6 +20,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 run: $(STAMP) ## run the default job on built-in data; ARGS="dataset=cifar10 ..." changes it
 	$(BIN)/ntkrun $(ARGS)
+	@$(if $(ARGS),:,printf '%s\n' '' 'next: make run ARGS="dataset=csv dataset.path=mine.csv"   your own table (docs/tables.md)' \
+	  '      make run ARGS="-m feature_dim=256,1024 seed=0,1 baseline=none"   a sweep, with a report' \
+	  '      make ui   compare all runs in the browser')
 
 ui: $(STAMP) ## compare runs in the browser, on this machine only; ARGS="DIR --port N"
 	$(BIN)/ntkrun ui $(ARGS)

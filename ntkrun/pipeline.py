@@ -36,11 +36,15 @@ from ntkrun.tracking import mlmodel, publish
 log = logging.getLogger(__name__)
 
 
-def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+Tell = Callable[[dict[str, Any]], None]
+
+
+def run(config: RunConfig, scored: Tell | None = None, finished: Tell | None = None) -> dict[str, Any]:
     """Do the run or the study and return its result, the content of result.json.
 
     With `skip_finished`, return the result of a finished run with the same numbers, if there is one, and set
-    "skipped" in it. `finished` is called with a new result before publishing, which may take time.
+    "skipped" in it. `scored` is called with the result of a new run as soon as it is there, before the exact
+    kernel, which may take minutes; `finished` with all of it before publishing.
     """
     own_peak, load = machine.reset_peak_rss(), machine.Load()
     outputs = config.output_dir
@@ -51,9 +55,12 @@ def run(config: RunConfig, finished: Callable[[dict[str, Any]], None] | None = N
         if config.skip_finished and (done := finished_like(outputs, config.record, facts)):
             return {**done.result, "run_folder": str(done.folder), "skipped": True}
         with config.executor:
-            result = _study(config, split, folder) if config.study else _experiment(config, split, folder)
-        result |= facts | {"memory/peak_of": "run" if own_peak else "process"}
-        result |= _machine(load)
+            if config.study:
+                result = _study(config, split, folder)
+            else:
+                facts |= {"memory/peak_of": "run" if own_peak else "process"}
+                result = _experiment(config, split, folder, lambda found: scored and scored(found | facts))
+        result |= facts | _machine(load)
         result["run_folder"] = str(folder.path)
         folder.finish(result)
         if finished:
@@ -112,7 +119,7 @@ def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]
     return measure(STUDIES.get(name)(), split, Size(**config.study_size), path)
 
 
-def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:
+def _experiment(config: RunConfig, split: Split, folder: RunFolder, scored: Tell) -> dict[str, Any]:
     start = time.perf_counter()
     solver, executor, shard_rows = config.solver, config.executor, config.shard_rows
     solver.check(split.classes)
@@ -138,6 +145,7 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder) -> dict[str,
 
         result = _named(task.method, features, split)
         result |= _scored(features, fit, scores) | {"memory/peak_rss_mb": peak, "memory/planned_mb": planned}
+        scored(result | {"run_folder": str(path)})
         if reference := task.reference():
             exact = baseline.run(split, reference, root, config.baseline, shard_rows, solver)
             if exact is not None:

@@ -262,7 +262,7 @@ def test_help_is_quick_and_teaches(tmp_path):
     assert done.returncode == 0
     for word in (
         "cntk_sketch | exact_cntk",
-        "cifar10 | cifar100 | csv | ct | digits | emnist | fashion_mnist | folder | hdf5 | million_songs",
+        "cifar10 | cifar100 | csr | csv | ct | digits | emnist | fashion_mnist | folder | hdf5 | million",
         "feature_dim: 1024",
         "--multirun",
         "exit codes",

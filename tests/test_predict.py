@@ -204,7 +204,7 @@ def test_errors_are_one_line(place, tiny_npz, capsys):
         (["predict", "nobody", "x.npy"], "run of ntkrun must be a run folder, or latest"),
         (
             ["predict", "latest", "x.txt"],
-            ".npy, .npz with x, or folder of images. Got",
+            ".npy, .npz or .h5 with x, or folder of images. Got",
         ),
         (["predict", "latest", str(tiny_npz), "--output", "p.doc"], "a .csv or .parquet file"),
     ]:

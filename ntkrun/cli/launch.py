@@ -107,24 +107,33 @@ def _told(error: Exception) -> Exception:
 
 
 def _single(config: Any) -> None:
-    from ntkrun.cli.summary import published, summary
+    from ntkrun.cli.summary import compared, published, scored, summary
 
     def show(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
 
     checked = _checked(config)
-    result = _run(checked, lambda result: show(summary(result)))
+    study = checked.study is not None
+    result = _run(
+        checked,
+        lambda found: show(scored(found)),
+        lambda found: show((summary if study else compared)(found)),
+    )
     if result.get("skipped"):
         log.info("skipped    the same run has finished in %s", result["run_folder"])
         show(summary(result))
     show(published(result, str(checked.output_dir), checked.tracker.uri))
 
 
-def _run(checked: RunConfig, finished: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+def _run(
+    checked: RunConfig,
+    scored: Callable[[dict[str, Any]], None] | None = None,
+    finished: Callable[[dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
     from ntkrun import pipeline
 
-    return pipeline.run(checked, finished)
+    return pipeline.run(checked, scored, finished)
 
 
 def _checked(config: Any, sweep: Path | None = None) -> RunConfig:

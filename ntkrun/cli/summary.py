@@ -15,21 +15,49 @@ from ntkrun.store.runs import metric_of, read_json
 
 
 def summary(result: dict[str, Any]) -> str:
-    """Return the last lines of a run."""
-    metric = metric_of(result) or ""
-    lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
-    if metric:
-        lines = [("test " + metric, f"{result['test/' + metric]:.4f}")]
+    """Return the lines about a run that has finished."""
+    return scored(result) + compared(result)
+
+
+def scored(result: dict[str, Any]) -> str:
+    """Return the lines about the score of a run, or about a study."""
+    metric = metric_of(result)
+    if metric is None:
+        lines = [("study", f"{result['method']} in {result['time/wall_s']:.0f} s")]
+    else:
+        lines = [("test " + metric, f"{result['test/' + metric]:.4f}{interval(result)}")]
         lines.append(("time", f"{result['time/total_s']:.2f} s   featurize + solve + predict"))
-    if f"exact/{metric}" in result:
-        lines[0] = (lines[0][0], f"{lines[0][1]}   (exact kernel: {result['exact/' + metric]:.4f})")
-    if "speedup" in result:
-        exact = f"{human(result['exact/time_s'])} {result['exact/time_kind']}"
-        lines.append(("speed-up", f"{faster(result['speedup'])} than the exact kernel, {exact}"))
     whose = "" if result.get("memory/peak_of") == "run" else ", of the whole process"
-    lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
+    if "memory/peak_rss_mb" in result:
+        lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
     lines.append(("report", result["run_folder"]))
-    return "\n" + "".join(f"{name:<14}{text}\n" for name, text in lines)
+    return "\n" + text_of(lines)
+
+
+def interval(result: dict[str, Any]) -> str:
+    """Return the 95 % interval of a test accuracy; "" for other scores."""
+    from ntkrun.report.paired import wilson
+
+    if "test/accuracy" not in result or not result.get("n_test"):
+        return ""
+    low, high = wilson(result["test/accuracy"], result["n_test"])
+    return f"   (95 % interval {low:.3f} to {high:.3f}, {result['n_test']:,} test rows)"
+
+
+def compared(result: dict[str, Any]) -> str:
+    """Return the lines that compare a run with the exact kernel; "" if it was left out."""
+    if "speedup" not in result:
+        return ""
+    score, cost = result.get(f"exact/{metric_of(result)}"), human(result["exact/time_s"])
+    exact = f"{cost}, {result['exact/time_kind']}" if score is None else f"{score:.4f}   in {cost}, measured"
+    return text_of(
+        [("exact kernel", exact), ("speed-up", f"{faster(result['speedup'])} than the exact kernel")]
+    )
+
+
+def text_of(lines: list[tuple[str, str]]) -> str:
+    """Return lines of a name and a text."""
+    return "".join(f"{name:<14}{text}\n" for name, text in lines)
 
 
 def published(result: dict[str, Any], output_dir: str, uri: str) -> str:
@@ -39,7 +67,7 @@ def published(result: dict[str, Any], output_dir: str, uri: str) -> str:
     lines = [("MLflow", f"run {result['mlflow/run_id']} in {redacted(uri)}")]
     if sqlite_file(uri) == Path(output_dir) / "mlflow.db":
         lines.append(("compare", f"ntkrun ui {output_dir}   (or: make ui)"))
-    return "".join(f"{name:<14}{text}\n" for name, text in lines)
+    return text_of(lines)
 
 
 def table(folder: Path) -> str:
