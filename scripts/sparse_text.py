@@ -152,7 +152,7 @@ def main(outputs: str, path: str, out: str) -> int:
         classes=split.classes,
         per_row=x.nnz / x.shape[0],
         commands=COMMANDS,
-        machine=f"{machine_line()}.",
+        machine=machine_line(),
     )
     found = runs(Path(outputs), split.name) | theirs(split)
     for (label, m), scores in sorted(found.items(), key=lambda item: -float(np.mean(item[1]))):
