@@ -72,7 +72,7 @@ def renamed(stage):
 
 
 def listed_by_time(stage):
-    assert [line.rpartition("_")[2] for line in stage.out.splitlines()[1:]] == ["old", "new"]
+    assert [line.split()[0] for line in stage.out.splitlines()[1:]] == ["old", "new"]
 
 
 CASES = [
