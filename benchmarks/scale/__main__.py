@@ -109,7 +109,7 @@ def main(words: list[str]) -> int:
         for row in table(counts, columns, folder, int(options["theirs"])):
             rows.append(row)
             print(*map(show, row), sep="  ", flush=True)
-        text = PAGE.format(columns=columns, about=about, rows=markdown(HEADER, rows))
+        text = PAGE.format(columns=columns, words=" ".join(words), about=about, rows=markdown(HEADER, rows))
         if int(options["sparse_rows"]):
             text += sparse.page(int(options["sparse_rows"]), columns)
         out.write_text(text)
@@ -121,7 +121,7 @@ def main(words: list[str]) -> int:
 
 PAGE = """# Rows by the million
 
-{about} `python -m benchmarks.scale`, each line a process of its own, one after the other.
+{about} `python -m benchmarks.scale {words}`, each line a process of its own, one after the other.
 
 Rows of 90 columns in the shape of MillionSongs, generated (benchmarks/scale/data.py), one HDF5 file; 20,000
 test rows; {columns} columns of features. `ntk_random_features` and `ntk_sketch` are runs of `ntkrun` with

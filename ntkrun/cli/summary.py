@@ -50,9 +50,8 @@ def compared(result: dict[str, Any]) -> str:
         return ""
     score, cost = result.get(f"exact/{metric_of(result)}"), human(result["exact/time_s"])
     exact = f"{cost}, {result['exact/time_kind']}" if score is None else f"{score:.4f}   in {cost}, measured"
-    return text_of(
-        [("exact kernel", exact), ("speed-up", f"{faster(result['speedup'])} than the exact kernel")]
-    )
+    speed = f"{faster(result['speedup'])} than the exact kernel"
+    return "\n" + text_of([("exact kernel", exact), ("speed-up", speed)])
 
 
 def text_of(lines: list[tuple[str, str]]) -> str:
