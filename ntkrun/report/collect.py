@@ -14,7 +14,7 @@ import numpy as np
 
 from ntkrun.errors import DataError, IntegrityError
 from ntkrun.progress import human
-from ntkrun.store.runs import INCIDENTAL, LINKED, Run, flatten, load, same_words, scan
+from ntkrun.store.runs import INCIDENTAL, LINKED, Run, flatten, load, same_words, scan, varying
 from ntkrun.store.sweep_folder import outcomes
 
 log = logging.getLogger(__name__)
@@ -267,12 +267,3 @@ def description(run: Run) -> dict[str, Any]:
     if run.result.get("kind") == "kernel":
         del out["feature_dim"]  # its size is not a choice
     return out
-
-
-def varying(described: list[dict[str, Any]]) -> list[str]:
-    """Return the keys whose values differ between runs that have them, "method" first.
-
-    A key does not vary by being absent in some methods.
-    """
-    keys = dict.fromkeys(k for about in described for k in about)
-    return [k for k in keys if len({repr(about[k]) for about in described if k in about}) > 1]

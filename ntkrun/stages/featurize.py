@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-from torch import Tensor
 
 from ntkrun.datasets.split import Role, Split
 from ntkrun.executors.base import Call, Executor
@@ -55,8 +52,8 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
 def spec_of(task: Task, shard_rows: int) -> dict[str, Any]:
     """Return everything that determines the stored features of a fitted method."""
     spec = {"identity": task.method.identity(), "data": task.split.sha256, "shard_rows": shard_rows}
-    if fitted := task.method.fitted():
-        spec["fitted"] = _digest(fitted)
+    if task.fitted_sha256:
+        spec["fitted"] = task.fitted_sha256
     if task.features_dtype:
         spec["features_dtype"] = task.features_dtype
     return spec
@@ -147,10 +144,3 @@ def shard(shared: Shared, folder: Path, piece: Piece) -> Receipt:
     return write_shard(
         folder, name, role, start, features.cpu().numpy(), labels, seconds, task.features_dtype
     )
-
-
-def _digest(tensors: Iterable[Tensor]) -> str:
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import time
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -56,6 +58,16 @@ class Task(ABC):
     @abstractmethod
     def fit(self) -> None:
         """Fit the method."""
+
+    @cached_property
+    def fitted_sha256(self) -> str | None:
+        """Hash of the tensors that the method took from the inputs, after the fit; None without any."""
+        if not (tensors := self.method.fitted()):
+            return None
+        digest = hashlib.sha256()
+        for tensor in tensors:
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @abstractmethod
     def warm_up(self) -> None:

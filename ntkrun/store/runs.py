@@ -175,6 +175,15 @@ def parameters(config: dict[str, Any]) -> dict[str, Any]:
     return shown
 
 
+def varying(described: list[dict[str, Any]]) -> list[str]:
+    """Return the keys whose values differ between runs that have them, "method" first.
+
+    A key does not vary by being absent in some methods.
+    """
+    keys = dict.fromkeys(k for about in described for k in about)
+    return [k for k in keys if len({repr(about[k]) for about in described if k in about}) > 1]
+
+
 def as_key(text: str, other: str = "_") -> str:
     """Return text as a key for MLflow, with `other` in place of characters that MLflow does not allow."""
     return "".join(c if c.isalnum() or c in "_-./ " else other for c in text)

@@ -46,17 +46,21 @@ def command(name: str) -> Callable[[list[str]], int]:
     return work
 
 
+def usual() -> str:
+    """Return the output folder that a command takes if none is named."""
+    return os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
+
+
 def add_folder(parser: argparse.ArgumentParser, what: str) -> None:
     """Add the argument for the folder."""
-    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("folder", nargs="?", default=default, help=f"{what}; default: {default}")
+    parser.add_argument("folder", nargs="?", default=usual(), help=f"{what}; default: {usual()}")
 
 
-def add_run(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that name one run."""
-    parser.add_argument("run", help="a run folder, the end of its name, its MLflow id, or latest")
-    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
+def add_run(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Add the arguments that name one run, or one run each, and the folder of the runs."""
+    for name in names or ("run",):
+        parser.add_argument(name, help="a run folder, the end of its name, its MLflow id, or latest")
+    parser.add_argument("--output-dir", default=usual(), help=f"folder of the runs; default: {usual()}")
 
 
 # folders of an output_dir that commands read

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from dataclasses import asdict
 from typing import Any
 
-from ntkrun.cli.commands import named
+from ntkrun.cli.commands import add_run, named
 from ntkrun.store.runs import INCIDENTAL, Run, find, parameters
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    for name in ("a", "b"):
-        parser.add_argument(name, help="a run folder, the end of its name, its MLflow id, or latest")
-    default = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("--output-dir", default=default, help=f"folder of the runs; default: {default}")
+    add_run(parser, "a", "b")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

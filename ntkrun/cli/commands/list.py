@@ -11,7 +11,7 @@ from typing import Any
 from ntkrun.cli.commands import add_folder, opened
 from ntkrun.errors import DataError
 from ntkrun.progress import ratio
-from ntkrun.store.runs import INCIDENTAL, Run, parameters, scan, when
+from ntkrun.store.runs import INCIDENTAL, Run, parameters, scan, varying, when
 
 ORDERS = ("started", "valid", "score", "seconds", "speedup")
 # keys with a column of their own, and keys that do not change a result
@@ -48,12 +48,7 @@ def described(runs: list[Run]) -> list[dict[str, Any]]:
         {k: v for k, v in parameters(run.config).items() if k not in SHOWN and not k.startswith(INCIDENTAL)}
         for run in runs
     ]
-    # a key that some methods lack varies only if it takes several values
-    values: dict[str, set[str]] = {}
-    for setting in settings:
-        for key, value in setting.items():
-            values.setdefault(key, set()).add(repr(value))
-    vary = [key for key, seen in values.items() if len(seen) > 1]
+    vary = varying(settings)
     return [
         about(run, {k: setting[k] for k in vary if k in setting})
         for run, setting in zip(runs, settings, strict=True)

@@ -7,7 +7,7 @@ import os
 import sys
 from typing import Any
 
-from ntkrun.cli.commands import named, opened
+from ntkrun.cli.commands import named, opened, usual
 from ntkrun.errors import DataError, IntegrityError
 from ntkrun.store.runs import Run, find, load
 
@@ -18,16 +18,16 @@ UNSTEADY += ("speedup", "mlflow/", "run_folder")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    home = os.environ.get("NTKRUN_OUTPUT_DIR", "outputs")
-    parser.add_argument("run", help=f"a run folder, the end of its name in {home}, its MLflow id, or latest")
+    where = f"a run folder, the end of its name in {usual()}, its MLflow id, or latest"
+    parser.add_argument("run", help=where)
     parser.add_argument("--output-dir", help="output_dir of the new run; default: that of the old one")
 
 
 def run(options: argparse.Namespace) -> int:
     """Repeat the run and print whether its numbers are the same; return 4 if they are not."""
-    usual = named(os.environ.get("NTKRUN_OUTPUT_DIR", "outputs"))
-    short = (usual / "runs").is_dir() and not os.path.lexists(options.run)
-    old = find(usual, options.run) if short else load(opened(options.run))
+    known = named(usual())
+    short = (known / "runs").is_dir() and not os.path.lexists(options.run)
+    old = find(known, options.run) if short else load(opened(options.run))
     if not old.result:
         raise DataError(f"{old.folder} has not finished ({old.state}); there is nothing to compare with.")
 
