@@ -76,6 +76,7 @@ def test_the_examples_of_adding_something_work_together(added, tmp_path, capsys)
         ("docs/confidence.md", 5),
         ("docs/images.md", 10),
         ("docs/tables.md", 4),
+        ("docs/mlflow.md", 4),
     ],
 )
 def test_commands_of_a_page_compose(page, least, capsys):
