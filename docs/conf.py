@@ -1,9 +1,13 @@
 """Sphinx: `make docs` writes outputs/docs/index.html."""
 
 import hashlib
+import logging
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
@@ -14,13 +18,15 @@ extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_de
 exclude_patterns = ["screenshots"]
 html_theme = "furo"
 html_title = "ntkrun"
-html_static_path = ["_static"]
+font = Path(find_spec("ziamath").origin).parent / "fonts" / "STIXTwoMath-Regular.ttf"  # SIL Open Font License
+html_static_path = ["_static", str(font)]
 html_css_files = ["site.css"]
 html_math_renderer = "mathml"
 html_show_copyright = False
 html_copy_source = False
 html_show_sourcelink = False
 
+default_role = "py:obj"  # names in docstrings are links where there is something to link to
 autodoc_typehints = "none"  # docstrings say it with shapes
 autodoc_member_order = "bysource"
 napoleon_google_docstring = False
@@ -51,3 +57,7 @@ nb_execution_cache_path = str(ROOT / "outputs" / "docs_cache" / program())
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 for name in ("NTKRUN_OUTPUT_DIR", "NTKRUN_DATA_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(name, None)
+
+NotebookClient.extra_arguments.default_args = (["--log-level=ERROR"],)
+NotebookClient.coalesce_streams.default_value = True  # lines that came in pieces
+logging.getLogger("traitlets").setLevel(logging.WARNING)

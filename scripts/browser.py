@@ -87,8 +87,10 @@ class Browser:
         """Return the answer to a DevTools command."""
         return self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
-    def open(self, path: Path, width: int = 1440, height: int = 900, dark: bool = False) -> None:
-        """Show a file as on a screen of this width, and wait until its charts are drawn."""
+    def open(
+        self, path: Path, width: int = 1440, height: int = 900, dark: bool = False, charts: bool = True
+    ) -> None:
+        """Show a file as on a screen of this width; if it has charts, wait until they are drawn."""
         phone = width < 640
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
@@ -101,7 +103,7 @@ class Browser:
         self.devtools("Emulation.setEmulatedMedia", features=[scheme])
         self._call("POST", f"{self._session}/url", {"url": "about:blank"})
         self._call("POST", f"{self._session}/url", {"url": path.absolute().as_uri()})
-        if self.scripts:
+        if self.scripts and charts:
             self.wait("return document.documentElement.classList.contains('drawn')")
 
     def run(self, code: str, *words: Any) -> Any:

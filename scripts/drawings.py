@@ -21,6 +21,8 @@ STYLE = """
   .drawn .take { fill: #f0f6ff; stroke: #0a4bff; stroke-width: 1.2; }
   .drawn .line { stroke: #6b6f76; stroke-width: 1.5; fill: none; }
   .drawn .head { fill: #6b6f76; }
+  .drawn a { text-decoration: none; }
+  .drawn a .code { text-decoration: underline; }
 """
 
 

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from docutils import nodes
-from docutils.utils.math import MathError
-from docutils.utils.math.latex2mathml import tex2mathml
+from math_core import LatexError, LatexToMathML
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
 log = logging.getLogger(__name__)
+converter = LatexToMathML(fancy_error=False)
 
 
 def converted(node: nodes.Element, as_block: bool) -> str:
     """Return the MathML of a formula; warn about one that cannot be converted, which fails `make docs`."""
     try:
-        return tex2mathml(node.astext(), as_block)
-    except MathError as error:
+        return converter.convert_with_local_state(node.astext(), displaystyle=as_block)
+    except LatexError as error:
         log.warning("formula %s: %s", node.astext(), error, location=node)
         return ""
 
