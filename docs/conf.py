@@ -39,7 +39,7 @@ nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True
 nb_execution_timeout = 300
-nb_merge_streams = True
+nb_merge_streams = False  # it breaks lines that came in pieces; sources.py joins them
 
 
 def program() -> str:
@@ -55,9 +55,9 @@ def program() -> str:
 nb_execution_cache_path = str(ROOT / "outputs" / "docs_cache" / program())
 # pages call `ntkrun` as a reader does, who has activated the environment
 os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-for name in ("NTKRUN_OUTPUT_DIR", "NTKRUN_DATA_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
+for name in ("NTKRUN_OUTPUT_DIR", "MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME"):
     os.environ.pop(name, None)
+os.environ["NTKRUN_DATA_DIR"] = "data"  # below the page's own folder, not in the system's cache
 
 NotebookClient.extra_arguments.default_args = (["--log-level=ERROR"],)
-NotebookClient.coalesce_streams.default_value = True  # lines that came in pieces
 logging.getLogger("traitlets").setLevel(logging.WARNING)

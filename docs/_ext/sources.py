@@ -62,11 +62,7 @@ class Links:
                 label = nodes.inline("", "source", classes=["source-link"])
                 signature += nodes.reference("", "", label, refuri=f"{self.uri(app, page, path)}#L-{line}")
                 shown.add(path)
-        for block in doctree.findall(nodes.literal_block):
-            if "output" in block.get("classes", []):
-                text = RUN_FOLDER.sub("", block.astext())
-                block.rawsource, block.children = text, []
-                block += nodes.Text(text)
+        joined(doctree)
         sources(app)[page] = shown
 
     def link(self, app: Sphinx, page: str, literal: nodes.literal, shown: set[str]) -> None:
@@ -95,6 +91,21 @@ class Links:
     def uri(app: Sphinx, page: str, path: str) -> str:
         """Return the address of a source, relative to a page."""
         return app.builder.get_relative_uri(page, f"source/{path}")
+
+
+def joined(doctree: nodes.document) -> None:
+    """Join what a page of the gallery printed in pieces, without the folder in which it ran."""
+    streams = [block for block in doctree.findall(nodes.literal_block) if "stream" in block.get("classes", [])]
+    for block in reversed(streams):
+        before = block.parent.index(block) - 1
+        if before >= 0 and block.parent[before] in streams:
+            first = block.parent[before]
+            text = first.astext() + block.astext()
+            block.parent.remove(block)
+        else:
+            first, text = block, block.astext().strip("\r\n")
+        text = RUN_FOLDER.sub("", text.replace("\r\n", "\n"))
+        first.rawsource, first.children = text, [nodes.Text(text)]
 
 
 def in_title(node: nodes.Node) -> bool:
