@@ -34,7 +34,7 @@ myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence"]
 myst_update_mathjax = False
 
-# The pages of gallery/ are run, each in a folder of its own. Their output is kept until page or program changes.
+# Pages of gallery/ are run, each in an empty folder. Their output is kept until page or program changes.
 nb_execution_mode = "cache"
 nb_execution_raise_on_error = True
 nb_execution_in_temp = True

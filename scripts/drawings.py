@@ -2,7 +2,7 @@
 
     python -m scripts.drawings docs/pictures
 
-writes choosing.svg and steps.svg. Pages include them as they are, so boxes are links and colours follow the theme.
+writes choosing.svg and steps.svg. Pages include them as they are: boxes are links, colours follow the theme.
 """
 
 from __future__ import annotations
@@ -51,9 +51,19 @@ LADDERS = (
         "Images",
         "images",
         (
-            Rung(("Is accuracy all that counts,", "tangent kernel or not?"), "union", "ckn and random_patches"),
-            Rung(("Are they few and small, so that", "the exact kernel is quick?"), "exact_cntk", "the kernel itself"),
-            Rung(("Must features be independent", "of your images?"), "cntk_sketch", "oblivious, as in the paper"),
+            Rung(
+                ("Is accuracy all that counts,", "tangent kernel or not?"), "union", "ckn and random_patches"
+            ),
+            Rung(
+                ("Are they few and small, so that", "the exact kernel is quick?"),
+                "exact_cntk",
+                "the kernel itself",
+            ),
+            Rung(
+                ("Must features be independent", "of your images?"),
+                "cntk_sketch",
+                "oblivious, as in the paper",
+            ),
         ),
         "cntk_nystrom",
         "fitted to patches, pools too",
@@ -62,8 +72,14 @@ LADDERS = (
         "Rows of numbers",
         "rows-of-numbers",
         (
-            Rung(("Do n × n numbers fit into", "memory? 8,000 rows: 3.2 GB"), "exact_ntk", "try a forest beside it"),
-            Rung(("Must features be independent", "of your rows?"), "ntk_random_features", "or rff: try both"),
+            Rung(
+                ("Do n x n numbers fit into", "memory? 8,000 rows: 3.2 GB"),
+                "exact_ntk",
+                "try a forest beside it",
+            ),
+            Rung(
+                ("Must features be independent", "of your rows?"), "ntk_random_features", "or rff: try both"
+            ),
         ),
         "ntk_nystrom",
         "from landmark rows",
@@ -117,17 +133,28 @@ def choosing() -> str:
         for rung in ladder.rungs:
             out += [box(1, y, ASK, "ask")]
             out += [text(1 + ASK / 2, y + 23 + 20 * i, words) for i, words in enumerate(rung.ask)]
-            out += [right(1 + ASK, y + HIGH / 2, left), text((1 + ASK + left) / 2 - 3, y + HIGH / 2 - 7, "yes", "small")]
+            out += [
+                right(1 + ASK, y + HIGH / 2, left),
+                text((1 + ASK + left) / 2 - 3, y + HIGH / 2 - 7, "yes", "small"),
+            ]
             out += method(left, y, TAKE, rung.take, rung.why, ladder.place)
-            out += [down(1 + ASK / 2, y + HIGH, y + STEP), text(1 + ASK / 2 + 16, y + HIGH + 18, "no", "small")]
+            out += [
+                down(1 + ASK / 2, y + HIGH, y + STEP),
+                text(1 + ASK / 2 + 16, y + HIGH + 18, "no", "small"),
+            ]
             y += STEP
         out += method(1, y, ASK, ladder.take, ladder.why, ladder.place)
         y += HIGH + 52
-    about = "Three ladders of questions, for images, rows of numbers and sparse rows. The page says the same in words."
+    about = "Questions for images, rows of numbers and sparse rows. The page says the same in words."
     return drawn(out, WIDTH, y - 48, "Which method?", about)
 
 
-STEPS = (("rows", "or images"), ("features", "⟨z(x), z(y)⟩ ≈ Θ(x, y)"), ("ridge", "regression"), ("score, model,", "report"))
+STEPS = (
+    ("rows", "or images"),
+    ("features", "⟨z(x), z(y)⟩ ≈ Θ(x, y)"),
+    ("ridge", "regression"),
+    ("score, model,", "report"),
+)
 SIZES = (96, 196, 106, 124)
 
 
@@ -141,7 +168,7 @@ def steps() -> str:
         if i + 1 < len(STEPS):
             out.append(right(x, 1 + HIGH / 2, x + gap))
             x += gap
-    about = "Rows or images become features, ridge regression fits them, and the run leaves score, model and report."
+    about = "Rows or images become features, and ridge regression of them leaves score, model and report."
     return drawn(out, x + 1, HIGH + 2, "What a run does", about)
 
 

@@ -1,4 +1,4 @@
-"""Check the documentation site: messages, drawings, citation, the API page's parameters, links, and its build."""
+"""Check the documentation site: messages, drawings, citation, parameters of the API page, links, build."""
 
 import inspect
 import re
@@ -31,7 +31,7 @@ def files(tmp_path, monkeypatch):
     for name in "ab":
         (tmp_path / "mixed" / name).mkdir(parents=True)
         for i in range(4):
-            Image.new("L", (8, 8 + i)).save(tmp_path / "mixed" / name / f"{i}.png")
+            Image.new("L", (8 + i, 8)).save(tmp_path / "mixed" / name / f"{i}.png")
     y = {"y_train": np.arange(20) % 2, "y_test": np.arange(10) % 2}
     np.savez("first.npz", x_train=np.ones((20, 3, 8, 8)), x_test=np.ones((10, 3, 8, 8)), **y)
     np.savez("nan.npz", x_train=np.full((20, 8), np.nan), x_test=np.ones((10, 8)), **y)
@@ -73,7 +73,14 @@ def test_the_citation_is_that_of_this_version():
     assert record["version"] == ntkrun.__version__
     assert record["license"] == "Apache-2.0"
     (paper,) = record["references"]
-    assert [a["family-names"] for a in paper["authors"]] == ["Zandieh", "Han", "Avron", "Shoham", "Kim", "Shin"]
+    assert [a["family-names"] for a in paper["authors"]] == [
+        "Zandieh",
+        "Han",
+        "Avron",
+        "Shoham",
+        "Kim",
+        "Shin",
+    ]
 
 
 def documented(text):

@@ -1,4 +1,4 @@
-"""Links from names in backquotes: a path goes to its page or to its source, a class or method to the API page.
+"""Links from names in backquotes: paths go to pages or sources, classes and methods to the API page.
 
 Sources are shown as pages below source/, and the API page links to the line where each name is defined.
 """
@@ -54,7 +54,9 @@ class Links:
         page = app.env.docname
         shown: set[str] = set()
         for literal in list(doctree.findall(nodes.literal)):
-            if not isinstance(literal.parent, nodes.reference | addnodes.pending_xref) and not in_title(literal):
+            if not isinstance(literal.parent, nodes.reference | addnodes.pending_xref) and not in_title(
+                literal
+            ):
                 self.link(app, page, literal, shown)
         for signature in doctree.findall(addnodes.desc_signature):
             if place := defined(signature.get("module"), signature.get("fullname", "")):
@@ -95,7 +97,9 @@ class Links:
 
 def joined(doctree: nodes.document) -> None:
     """Join what a page of the gallery printed in pieces, without the folder in which it ran."""
-    streams = [block for block in doctree.findall(nodes.literal_block) if "stream" in block.get("classes", [])]
+    streams = [
+        block for block in doctree.findall(nodes.literal_block) if "stream" in block.get("classes", [])
+    ]
     for block in reversed(streams):
         before = block.parent.index(block) - 1
         if before >= 0 and block.parent[before] in streams:
