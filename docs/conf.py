@@ -14,7 +14,15 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
 project = "ntkrun"
 author = "The ntkrun developers"
-extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_design", "mathml", "sources"]
+extensions = [
+    "myst_nb",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.napoleon",
+    "sphinx_design",
+    "mathml",
+    "sources",
+    "docstrings",
+]
 exclude_patterns = ["screenshots"]
 html_theme = "furo"
 html_title = "ntkrun"

@@ -175,8 +175,10 @@ def steps() -> str:
 def drawn(parts: list[str], wide: float, high: float, title: str, about: str) -> str:
     """Return an SVG of these parts."""
     size = f'viewBox="0 0 {wide:g} {high:g}" width="{wide:g}" height="{high:g}"'
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="drawn" {size}>\n<title>{title}</title>\n<desc>{about}</desc>'
-    return "\n".join([head, f"<style>{STYLE}</style>", *parts, "</svg>\n"])
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" class="drawn" {size}>'
+    return "\n".join(
+        [head, f"<title>{title}</title>\n<desc>{about}</desc>", f"<style>{STYLE}</style>", *parts, "</svg>\n"]
+    )
 
 
 DRAWINGS = {"choosing.svg": choosing, "steps.svg": steps}
