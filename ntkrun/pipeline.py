@@ -244,5 +244,5 @@ def _compared(exact: baseline.Exact, scores: score.Scores, total: float) -> dict
         "speedup": exact.seconds / total,
     }
     if exact.value is None:
-        return out
+        return out | {"exact/time_low_s": exact.low, "exact/time_high_s": exact.high}
     return out | {f"exact/{scores.metric}": exact.value, "exact/features_key": exact.key}

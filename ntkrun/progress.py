@@ -66,6 +66,14 @@ def ratio(value: float) -> str:
     return f"{float(f'{value:.2g}'):,.10g} x"
 
 
-def faster(value: float) -> str:
-    """Return how much faster than the exact kernel: "150 x faster", or slower for a value below 1."""
-    return f"{ratio(value)} faster" if value >= 1 else f"{ratio(1 / value)} slower"
+def faster(value: float, low: float | None = None, high: float | None = None) -> str:
+    """Return how much faster than the exact kernel: "150 x faster", or slower for a value below 1.
+
+    With bounds that differ in two digits: "130 to 160 x faster".
+    """
+    if low is None or high is None or ratio(low) == ratio(high):
+        return f"{ratio(value)} faster" if value >= 1 else f"{ratio(1 / value)} slower"
+    if low < 1 < high:
+        return f"between {faster(low)} and {faster(high)}"
+    first, last, word = (low, high, "faster") if low >= 1 else (1 / high, 1 / low, "slower")
+    return f"{ratio(first).removesuffix(' x')} to {ratio(last)} {word}"

@@ -152,7 +152,7 @@ def picture(found: list[Line]) -> bytes:
     axes.set_xlabel("minutes on two cores")
     axes.set_ylabel("test accuracy, %")
     axes.grid(alpha=0.3)
-    axes.legend(loc="center right")
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 0.16))
     return png(figure)
 
 

@@ -1,7 +1,7 @@
-"""docs/reliability.md from the record that `make test-faults` leaves, and from the table in tests/cases.
+"""docs/reliability.md from docs/faults.jsonl, the record of all trials, and from the table in tests/cases.
 
-    python -m scripts.reliability outputs/faults.jsonl docs/reliability.md
-    python -m scripts.reliability docs/reliability.md        # its situations alone
+    python -m scripts.reliability outputs/faults.jsonl docs/reliability.md   # adds new trials
+    python -m scripts.reliability docs/reliability.md                        # its situations alone
 
 A random group of n trials without a failure bounds the rate of failures by 3/n with 95 % confidence; an
 exhaustive one has no rate to bound.
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import sys
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -55,26 +56,32 @@ LISTED = {
 }
 
 
-def entries(path: Path) -> list[dict[str, Any]]:
-    """Return the newest record of each line."""
-    found = {}
-    for line in path.read_text().splitlines():
+def entries(*paths: Path) -> list[dict[str, Any]]:
+    """Return the newest record of each line; those of `make test-faults` get this machine and their day."""
+    about, found = machine.describe(), {}
+    here = f"{about['cpu']}, {about['cores']} cores, {about['platform']}, Python {about['python']}"
+    for line in "".join(path.read_text() for path in paths if path.exists()).splitlines():
         entry = json.loads(line)
-        if entry["full"]:
+        if entry.pop("full", True):
+            if "time" in entry:
+                day = datetime.fromtimestamp(entry.pop("time"), tz=UTC).date().isoformat()
+                entry |= {"day": day, "machine": here}
             found[entry["group"], entry["what"]] = entry
-    return list(found.values())
+    return sorted(found.values(), key=lambda r: (r["group"], r["what"]))
 
 
 def page(records: list[dict[str, Any]]) -> str:
     """Return the page."""
-    about = machine.describe()
     text = [HEAD]
+    machines: dict[tuple[str, str], int] = {}
+    for r in records:
+        machines[r["machine"], r["day"]] = machines.get((r["machine"], r["day"]), 0) + 1
     seeds = ", ".join(sorted({str(r["seed"]) for r in records}))
-    where = f"{about['cpu']}, {about['cores']} cores, {about['platform']}, Python {about['python']}"
-    text.append(f"Machine: {where}. Seed {seeds}.")
+    text.append(f"Seed {seeds}. Machines:\n")
+    text += [f"* {where}: {count} lines on {day}" for (where, day), count in sorted(machines.items())]
     text += ["", "| plan | what | trials | failures | rate below (95 %) |", "|---|---|---|---|---|"]
     listed: dict[str, list[str]] = {}
-    for r in sorted(records, key=lambda r: (r["group"], r["what"])):
+    for r in records:
         if r["trials"] == 1 and r["group"] in LISTED:
             listed.setdefault(r["group"], []).append(r["what"])
             continue
@@ -121,8 +128,10 @@ def main(words: list[str]) -> int:
     if len(words) != 2:
         print(__doc__, file=sys.stderr)
         return 2
-    records = entries(Path(words[0]))
-    Path(words[1]).write_text(page(records))
+    kept, target = Path(words[1]).with_name("faults.jsonl"), Path(words[1])
+    records = entries(kept, Path(words[0]))
+    kept.write_text("".join(json.dumps(r, sort_keys=True) + "\n" for r in records))
+    target.write_text(page(records))
     print(f"{len(records)} lines in {words[1]}")
     return 0
 

@@ -1,4 +1,4 @@
-"""Run what the documentation shows: the example classes and the commands of the README."""
+"""Run what the pages show: example classes, commands, blocks of Python. The README has test_readme.py."""
 
 import re
 import shlex
@@ -8,10 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
-from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from ntkrun.cli import main as cli
 from ntkrun.cli.commands import COMMANDS
@@ -72,7 +68,6 @@ def test_the_examples_of_adding_something_work_together(added, tmp_path, capsys)
 @pytest.mark.parametrize(
     ("page", "least"),
     [
-        ("README.md", 6),
         ("docs/sweeps.md", 6),
         ("docs/executors.md", 4),
         ("docs/cntk_nystrom.md", 2),
@@ -99,23 +94,6 @@ def test_commands_of_a_page_compose(page, least, capsys):
         captured = capsys.readouterr()
         assert code == 0, (command, captured.err)
         assert "feature_dim:" in captured.out
-
-
-def test_the_python_of_the_readme_runs(tmp_path):
-    """Run its blocks together; images, rows and the imports of scikit-learn come from the reader."""
-    assert cli.main(["method=raw", "baseline=none", "dataset.n_train=300", f"output_dir={tmp_path}"]) == 0
-    (model,) = tmp_path.glob("runs/*/model")
-    section = (ROOT / "README.md").read_text().split("### In Python")[1].split("\n## ")[0]
-    shell = ("mlflow ", "cd ", "curl ")
-    lines = [line[4:] for line in section.splitlines() if line.startswith("    ")]
-    source = "\n".join(line for line in lines if not line.startswith(shell))
-    assert "outputs/runs/<run>/model" in source
-    X, y = load_digits(return_X_y=True)
-    space = {"X": X[:200], "y": y[:200], "images": X[:200].reshape(-1, 8, 8, 1).astype("float32")}
-    space |= {"make_pipeline": make_pipeline, "StandardScaler": StandardScaler, "Path": Path}
-    space |= {"cross_val_score": cross_val_score}
-    exec(source.replace("outputs/runs/<run>/model", str(model)), space)
-    assert space["z"].shape == (200, 4096)
 
 
 def test_the_python_of_the_page_for_scikit_learn_runs():

@@ -178,12 +178,16 @@ def test_shards_of_an_earlier_version_are_reused_and_listed_anew_with_the_next_o
     assert "1 sets of features with 4 shards" in capsys.readouterr().out
     assert run(tmp_path / "features").reused == 4
     assert not old.manifest.exists()
-    (folder / "train-00001-of-00002.h5").unlink()
+    lost = "train-00001-of-00002.h5"
+    before, _ = old.read(lost)
+    (folder / lost).unlink()
     assert run(tmp_path / "features").reused == 3
     assert {path.name for path in folder.glob("manifest*")} == {"manifest.jsonl"}
     new = ShardStore(folder, {})
     assert new.spec == old.spec
-    assert {k: r.sha256 for k, r in new.receipts.items()} == {k: r.sha256 for k, r in old.receipts.items()}
+    assert np.allclose(new.read(lost)[0], before, atol=1e-6)  # another processor may round in another way
+    del new.receipts[lost], old.receipts[lost]
+    assert new.receipts == old.receipts
     assert cli.main(["verify", str(tmp_path)]) == 0
 
 
@@ -209,6 +213,20 @@ def test_verify_tells_of_damaged_lines_and_of_shards_without_a_receipt(tmp_path,
 
 
 @pytest.mark.slow
+def test_a_damaged_line_that_is_no_shards_is_mended_by_the_next_run(tmp_path, capsys):
+    """No shard is computed again then, so nothing else would write the manifest."""
+    features = run(tmp_path / "features")
+    file = features.store.manifest
+    good = file.read_bytes()
+    file.write_bytes(good.replace(b'"spec"', b'"speC"', 1))
+    assert cli.main(["verify", str(tmp_path)]) == 4
+    assert "has 1 damaged lines" in capsys.readouterr().out
+    again = run(tmp_path / "features")
+    assert again.reused == len(again.store.receipts)
+    assert sorted(file.read_bytes().splitlines()) == sorted(good.splitlines())
+    assert cli.main(["verify", str(tmp_path)]) == 0
+
+
 def test_a_hundred_thousand_receipts_take_seconds(tmp_path):
     many = receipts(100_000)
     store, begin = ShardStore(tmp_path, {"a": 1}), time.monotonic()

@@ -66,6 +66,29 @@ def split_of(x=CSR, **options):
     return make_split("s", (x[:60], Y[:60]), (x[60:], Y[60:]), classes=3, **{"preprocess": "none"} | options)
 
 
+def test_the_files_of_a_folder_are_one_part(files):
+    """They follow each other by their numbers, and the file with the largest index decides the columns."""
+    lines = (files / "train.svm").read_bytes().splitlines(keepends=True)
+    lines = [line for line in lines if not line.startswith(b"#")]
+    folder = files / "parts"
+    folder.mkdir()
+    (folder / ".hidden").write_text("no rows")
+    for i in range(12):
+        text = b"".join(lines[5 * i : 5 * i + 5])
+        (folder / f"part-{i}.svm").write_bytes(text) if i % 2 else (folder / f"part-{i}.svm.gz").write_bytes(
+            gzip.compress(text)
+        )
+    test = str(files / "test.svm.gz")
+    one = Svmlight(path=str(files / "train.svm"), test_path=test).load()
+    assert Svmlight(path=str(folder), test_path=test).load().sha256 == one.sha256
+    (folder / "part-3.svm").write_text("1 5:1 4:1\n")
+    with pytest.raises(DataError, match=r"part-3.svm .*line 1 has the index 4 after 5"):
+        Svmlight(path=str(folder), test_path=test).load()
+    (files / "empty").mkdir()
+    with pytest.raises(DataError, match="empty is a folder without files"):
+        Svmlight(path=str(files / "empty")).load()
+
+
 @pytest.mark.parametrize("ending", [".gz", ".bz2"])
 def test_both_formats_hold_the_same_rows(files, ending):
     train, test = str(files / "train.svm"), str(files / f"test.svm{ending}")

@@ -49,8 +49,10 @@ def compared(result: dict[str, Any]) -> str:
     if "speedup" not in result:
         return ""
     score, cost = result.get(f"exact/{metric_of(result)}"), human(result["exact/time_s"])
+    times = (result.get(f"exact/time_{bound}_s") for bound in ("low", "high"))
+    low, high = (time and time / result["time/total_s"] for time in times)
     exact = f"{cost}, {result['exact/time_kind']}" if score is None else f"{score:.4f}   in {cost}, measured"
-    speed = f"{faster(result['speedup'])} than the exact kernel"
+    speed = f"{faster(result['speedup'], low, high)} than the exact kernel"
     return "\n" + text_of([("exact kernel", exact), ("speed-up", speed)])
 
 

@@ -19,9 +19,9 @@ class Svmlight(LabelledSource):
     Parameters
     ----------
     path : str
-        File of training rows, plain, .gz or .bz2.
+        File of training rows, plain, .gz or .bz2, or a folder of such files.
     test_path : str or None
-        File of test rows; None takes a share of `path`.
+        File or folder of test rows; None takes a share of `path`.
     test_fraction : float
         That share, drawn by split_seed and stratified by class.
     columns : int or None

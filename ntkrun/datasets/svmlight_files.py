@@ -13,6 +13,7 @@ import scipy.sparse as sp
 
 from ntkrun.datasets.arrays import finite
 from ntkrun.datasets.fetch import DAMAGED
+from ntkrun.datasets.images.listing import natural
 from ntkrun.errors import DataError, must_be
 
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open}
@@ -22,30 +23,53 @@ LARGEST = 2**31 - 1  # index
 def read_svmlight(
     paths: Sequence[Path], columns: int | None, zero_based: bool | None
 ) -> tuple[list[tuple[sp.csr_array, np.ndarray]], int]:
-    """Return rows (n, d) and labels (n,) of each file, and the index of the first column, 0 or 1.
+    """Return rows (n, d) and labels (n,) of each file or folder, and the index of the first column, 0 or 1.
 
-    All have `columns` columns, or, if that is None, as many as the file with the most. With `zero_based` None
-    the first column is 1 unless a file has an index 0. Raises DataError for a file that is not readable.
+    The files of a folder follow each other in the natural order of their names. All have `columns` columns,
+    or, if that is None, as many as the file with the most. With `zero_based` None the first column is 1
+    unless a file has an index 0. Raises DataError for a file that is not readable.
     """
+    parts = [[(file, *_read(file)) for file in _files(path)] for path in paths]
+    read = [x for part in parts for _, x, _ in part]
+    lowest = min((int(x.indices.min()) for x in read if x.nnz), default=1)
+    first = (0 if lowest == 0 else 1) if zero_based is None else int(not zero_based)
+    highest = max((int(x.indices.max()) for x in read if x.nnz), default=first)
+    width = columns or max(1, highest + 1 - first)
+    out = []
+    for part in parts:
+        rows = [_shifted(file, x, first, width) for file, x, _ in part]
+        joined = rows[0] if len(rows) == 1 else sp.csr_array(sp.vstack(rows, format="csr"))
+        out.append((joined, np.concatenate([y for *_, y in part])))
+    return out, first
+
+
+def _files(path: Path) -> list[Path]:
+    """Return a file, or the files of a folder except hidden ones."""
+    if not path.is_dir():
+        return [path]
+    files = sorted(
+        (p for p in path.iterdir() if p.is_file() and p.name[0] != "."), key=lambda p: natural(p.name)
+    )
+    if not files:
+        raise DataError(f"{path} is a folder without files. Name a file of `label index:value ...` lines.")
+    return files
+
+
+def _read(path: Path) -> tuple[Any, np.ndarray]:
+    """Return the rows and labels of a file, with its indices as they are."""
     from sklearn.datasets import load_svmlight_file
 
-    read = []
-    for path in paths:
-        if not path.is_file():
-            raise DataError(must_be("path", "Svmlight", "an existing file", str(path)))
-        try:
-            # one line may not decide where the columns begin, so the file is read as if at 0
-            read.append(load_svmlight_file(str(path), zero_based=True))
-        except (*DAMAGED, OverflowError, MemoryError) as error:
-            reason = _fault(path) or "".join(str(error).splitlines()[:1])
-            raise DataError(f"{path} is not a file of `label index:value ...` lines: {reason}.") from error
-        if not len(read[-1][1]):
-            raise DataError(f"{path} has no rows. Each is a line `label index:value ...`.")
-    lowest = min((int(x.indices.min()) for x, _ in read if x.nnz), default=1)
-    first = (0 if lowest == 0 else 1) if zero_based is None else int(not zero_based)
-    highest = max((int(x.indices.max()) for x, _ in read if x.nnz), default=first)
-    width = columns or max(1, highest + 1 - first)
-    return [(_shifted(path, x, first, width), y) for path, (x, y) in zip(paths, read, strict=True)], first
+    if not path.is_file():
+        raise DataError(must_be("path", "Svmlight", "an existing file", str(path)))
+    try:
+        # one line may not decide where the columns begin, so the file is read as if at 0
+        x, y = load_svmlight_file(str(path), zero_based=True)
+    except (*DAMAGED, OverflowError, MemoryError) as error:
+        reason = _fault(path) or "".join(str(error).splitlines()[:1])
+        raise DataError(f"{path} is not a file of `label index:value ...` lines: {reason}.") from error
+    if not len(y):
+        raise DataError(f"{path} has no rows. Each is a line `label index:value ...`.")
+    return x, y
 
 
 def _shifted(path: Path, x: Any, first: int, width: int) -> sp.csr_array:

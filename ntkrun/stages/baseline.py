@@ -4,41 +4,44 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ntkrun.datasets.split import Role, Split
 from ntkrun.executors.serial import Serial
-from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.metrics import frobenius_error, spectral_error
 from ntkrun.maths.ridge.path import solve_path
 from ntkrun.progress import human
 from ntkrun.solvers.base import Solver
-from ntkrun.stages import featurize, regress, score
+from ntkrun.stages import featurize, rate, regress, score
 from ntkrun.store.features import Valid
 
 log = logging.getLogger(__name__)
 
 QUICK_SECONDS = 75.0  # `auto` measures the exact method in full up to this time
-BLOCK_SECONDS = 3.0  # kernel entries are timed for at least this long
 ERROR_ROWS, ERROR_SECONDS = 32, 10.0  # most rows and time for the kernel's error
 SOLVE_ROWS = 2048  # most rows of the timed solve, scaled by n^3
 
 
 @dataclass(frozen=True)
 class Exact:
-    """Time of the exact method, and its test score and the key of its kernel values if it was run in full."""
+    """Time of the exact method, and its test score and the key of its kernel values if it was run in full.
+
+    `low` and `high` bound an extrapolated time: they come from the fastest and the slowest timed block.
+    """
 
     seconds: float
     kind: str
     value: float | None
     entries_per_s: float
     key: str | None = None
+    low: float | None = None
+    high: float | None = None
 
 
 def run(
@@ -50,27 +53,32 @@ def run(
     """
     if baseline == "none":
         return None
-    rate = entries_per_second(split, reference)
-    entries = split.n_train * (split.n_train + 1) // 2 + split.n_train * len(split.test)
-    guess = entries / rate
+    name, entries = type(reference).__name__, rate.entries_of(split)
+    enough = {"exact": math.inf, "estimate": 0.0}.get(baseline, QUICK_SECONDS / 4)
+    speed = rate.measured(split, reference, root.parent / "rates", enough)
+    guess = entries / speed.entries_per_s
     if baseline == "estimate" or (baseline == "auto" and guess > QUICK_SECONDS):
-        seconds = guess + solve_seconds(split.n_train)
+        solve = solve_seconds(split.n_train)
+        low, seconds, high = (entries / r + solve for r in (speed.high, speed.entries_per_s, speed.low))
         log.info(
             "baseline   %s, extrapolated: %.3g kernel entries at %.0f/s and a solve, %s",
-            type(reference).__name__,
+            name,
             entries,
-            rate,
+            speed.entries_per_s,
             human(seconds),
         )
-        return Exact(seconds, "extrapolated", None, rate)
+        return Exact(seconds, "extrapolated", None, speed.entries_per_s, None, low, high)
     log.info(
-        "baseline   %s in full: %d kernel entries, about %s", type(reference).__name__, entries, human(guess)
+        "baseline   %s in full: %d kernel entries, at most about %s, and its solves",
+        name,
+        entries,
+        human(guess),
     )
     features = featurize.run(split, reference, root, shard_rows)
     fit = regress.run(features.train, features.valid, reference, solver, Serial())
     scores = score.run(fit, features.test)
     seconds = features.seconds + fit.seconds + scores.seconds
-    return Exact(seconds, "measured", scores.value, rate, features.store.folder.name)
+    return Exact(seconds, "measured", scores.value, speed.entries_per_s, features.store.folder.name)
 
 
 def kernel_errors(
@@ -101,25 +109,6 @@ def kernel_errors(
     with contextlib.suppress(torch.linalg.LinAlgError):
         out["kernel/spectral_error"] = spectral_error(z @ z.T, truth, rows * lam)
     return out
-
-
-def entries_per_second(split: Split, reference: KernelMethod) -> float:
-    """Return the rate of kernel entries, timed on random pairs of training rows after a warm-up."""
-    x = split.sample(64, DTYPES[reference.dtype])
-    reference.kernel(x[:1], x[:1])
-    rng = np.random.default_rng(0)
-    count, spent, block = 0, 0.0, 8
-    while spent < BLOCK_SECONDS:
-        ix, iy = rng.integers(len(x), size=(2, block))
-        start = time.perf_counter()
-        reference.pairs(x, x, ix, iy)
-        took = time.perf_counter() - start
-        # the first blocks only find a size that takes long enough
-        if took > BLOCK_SECONDS / 4:
-            count, spent = count + block, spent + took
-        else:
-            block *= 4
-    return count / spent
 
 
 def solve_seconds(n: int) -> float:

@@ -105,6 +105,8 @@ def stored(
             log.info("%s %d of %d shards reused from %s", task.title, reused, len(every), folder)
         if todo:
             _compute(task, store, todo, executor)
+        elif store.damaged:  # a line that is no shard's, which `add` would have left out
+            store.rewrite()
     seconds = sum(store.receipts[piece.name].seconds for piece in every)
     units = sum(map(task.units, every))
     log.info("%s %d %s in %.1f s%s", task.title, units, task.unit, seconds, "" if todo else " (earlier)")

@@ -130,7 +130,7 @@ class ShardStore:
         """Add a written shard to the manifest. Until `flush`, a power cut costs this shard."""
         self.receipts[receipt.name] = receipt
         if not self._whole:
-            self._rewrite()
+            self.rewrite()
             return
         late = time.monotonic() - self._synced > SYNC_SECONDS
         self._whole = False  # until the line is complete
@@ -148,19 +148,19 @@ class ShardStore:
         """Return the shards without a receipt: of a running or killed writer, or of lost lines."""
         return sorted({path.name for path in self.folder.glob("*.h5")} - self.receipts.keys())
 
-    def only(self, names: Sequence[str]) -> ShardStore:
-        """Return a copy of the store with some of its shards only."""
-        out = copy.copy(self)
-        out.receipts = {name: self.receipts[name] for name in names}
-        return out
-
-    def _rewrite(self) -> None:
+    def rewrite(self) -> None:
         """Write the whole manifest: the first time, after damage, or in place of an earlier version's."""
         bodies = [{"spec": self.spec}, *(asdict(self.receipts[name]) for name in sorted(self.receipts))]
         write_atomic(self.manifest, b"".join(map(manifest.line, bodies)))
         with contextlib.suppress(OSError):  # it does no harm
             (self.folder / manifest.OLD_NAME).unlink()
         self._whole, self._synced = True, time.monotonic()
+
+    def only(self, names: Sequence[str]) -> ShardStore:
+        """Return a copy of the store with some of its shards only."""
+        out = copy.copy(self)
+        out.receipts = {name: self.receipts[name] for name in names}
+        return out
 
 
 def stores_in(features: Path) -> list[Path]:

@@ -75,9 +75,13 @@ class SumsFolder:
         for count in sorted(self._counts(), reverse=True):
             if first <= count <= last:
                 try:
-                    return read(self._path(count), device)
+                    kept = read(self._path(count), device)
                 except IntegrityError as error:
                     log.warning("%s It is not used.", error)
+                    continue
+                if count in self.lasting:  # a writer that was killed may have left some
+                    self._remove([other for other in self._passing() if other < count])
+                return kept
         return None
 
     def wants(self, count: int) -> bool:
@@ -91,8 +95,13 @@ class SumsFolder:
         write_atomic(path, _parts(kept, path.name))
         took = time.monotonic() - now
         self._due = now + took + max(SECONDS, took / SHARE)
-        passing = sorted(count for count in self._counts() if count not in self.lasting)
-        for count in passing[: None if kept.count in self.lasting else -2]:
+        self._remove(self._passing()[: None if kept.count in self.lasting else -2])
+
+    def _passing(self) -> list[int]:
+        return sorted(count for count in self._counts() if count not in self.lasting)
+
+    def _remove(self, counts: Sequence[int]) -> None:
+        for count in counts:
             self._path(count).unlink(missing_ok=True)
 
     def _path(self, count: int) -> Path:

@@ -176,8 +176,10 @@ def receipts(out: Path) -> dict[str, str]:
     """Return the sha256 of every shard as told by the sound lines of the manifest."""
     found: dict[str, str] = {}
     for path in out.glob("features/*/manifest.jsonl"):
-        for line in path.read_bytes().splitlines():
+        for line in path.read_bytes().split(b"\n"):
             check, _, body = line[12:-1].partition(b'", "body": ')
+            if (line[:12], line[-1:]) != (b'{"sha256": "', b"}"):
+                continue
             if hashlib.sha256(body).hexdigest().encode() == check and b'"name"' in body:
                 shard = json.loads(body)
                 found[shard["name"]] = shard["sha256"]
