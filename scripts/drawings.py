@@ -73,7 +73,7 @@ LADDERS = (
         "rows-of-numbers",
         (
             Rung(
-                ("Do n x n numbers fit into", "memory? 8,000 rows: 3.2 GB"),
+                ("Do n x n numbers fit into", "memory? 8,000 rows: 3.1 GiB"),
                 "exact_ntk",
                 "try a forest beside it",
             ),
