@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import functools
+import gc
 import getpass
 import os
 import platform
@@ -59,6 +61,12 @@ def spin_little() -> None:
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+
+@functools.cache
+def end_soon() -> None:
+    """Let the interpreter end without a last look for unreachable objects: 1.3 s after torch and MLflow."""
+    atexit.register(gc.freeze)
 
 
 def reset_peak_rss() -> bool:

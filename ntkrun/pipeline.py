@@ -21,6 +21,7 @@ from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import Method
 from ntkrun.maths.scores import described
 from ntkrun.model import Model
+from ntkrun.progress import saying
 from ntkrun.report import run_figures
 from ntkrun.stages import baseline, data, featurize, memory, plan, regress, score, summed
 from ntkrun.stages.tasks import Task, task_of
@@ -49,9 +50,7 @@ def run(config: RunConfig, scored: Tell | None = None, finished: Tell | None = N
     own_peak, load = machine.reset_peak_rss(), machine.Load()
     outputs = config.output_dir
     with modes.like(outputs), as_typed(config.record), RunFolder(outputs, config.sweep) as folder:
-        split = data.run(config.source)
-        config = _chosen(config, split)
-        facts = _facts(config, split)
+        config, split, facts = prepared(config)
         if config.skip_finished and (done := finished_like(outputs, config.record, facts)):
             return {**done.result, "run_folder": str(done.folder), "skipped": True}
         with config.executor:
@@ -65,9 +64,17 @@ def run(config: RunConfig, scored: Tell | None = None, finished: Tell | None = N
         folder.finish(result)
         if finished:
             finished(result)
-        result["mlflow/run_id"] = publish.attempt(folder.path, config.tracker)
+        with saying("MLflow     publishing the run"):
+            result["mlflow/run_id"] = publish.attempt(folder.path, config.tracker)
         folder.write("result.json", result)
         return result
+
+
+def prepared(config: RunConfig) -> tuple[RunConfig, Split, dict[str, Any]]:
+    """Load the data; return the configuration with their method, the split, and what decides the numbers."""
+    split = data.run(config.source)
+    config = _chosen(config, split)
+    return config, split, _facts(config, split)
 
 
 def _chosen(config: RunConfig, split: Split) -> RunConfig:
@@ -138,7 +145,8 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder, scored: Tell
 
     with _features(task, root, shard_rows, executor, needs.stored) as features:
         fit = regress.run(features.train, features.valid, task.method, solver, executor)
-        scores = score.run(fit, features.test)
+        with saying(f"score      predicting {len(split.test):,} test rows"):
+            scores = score.run(fit, features.test)
         peak = machine.peak_rss_mb()
         predictions.write(path, _kept(scores, split))
         mlmodel.save(_model(task, fit), path / "model")
@@ -151,12 +159,14 @@ def _experiment(config: RunConfig, split: Split, folder: RunFolder, scored: Tell
             if exact is not None:
                 result |= _compared(exact, scores, result["time/total_s"])
                 lam = fit.predictor.lam
-                result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
+                with saying("baseline   comparing the kernels of a few held-out rows"):
+                    result |= baseline.kernel_errors(features.valid, split, reference, exact, lam)
     result["kind"] = task.kind
     result["time/wall_s"] = time.perf_counter() - start
     lambda_path = {"metric": fit.metric, "relative_lambda": fit.relative, "valid_scores": fit.valid_scores}
     folder.write("lambda_path.json", lambda_path)
-    run_figures.draw(path / "figures", fit, scores, split.class_names, result)
+    with saying("figures    drawing"):
+        run_figures.draw(path / "figures", fit, scores, split.class_names, result)
     return result
 
 

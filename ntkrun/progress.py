@@ -1,15 +1,20 @@
-"""Show progress: a bar on a terminal, elsewhere a log line per tenth."""
+"""Show progress: a bar on a terminal, elsewhere a log line per tenth. Say what a silent stretch is doing."""
 
 from __future__ import annotations
 
 import logging
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from ntkrun.log import last_line
+
 log = logging.getLogger(__name__)
+SILENCE = 2.0  # seconds after which work says what it is doing
+_doing: list[threading.Event] = []  # blocks of `saying`, the innermost last
 
 
 class Advance(Protocol):
@@ -17,6 +22,42 @@ class Advance(Protocol):
 
     def __call__(self, units: float) -> None:
         """Report that `units` more are done."""
+
+
+@contextmanager
+def saying(text: str, always: bool = True) -> Iterator[None]:
+    """Log `text` if the block goes on and no line has come for SILENCE seconds; of nested blocks the inner.
+
+    With `always` false only on a terminal: a mistake costs one line even if loading the libraries is slow.
+    """
+    begin = time.monotonic()
+
+    def watch() -> None:
+        while not done.wait(max(SILENCE / 10, left())):
+            if _doing[-1:] == [done] and left() <= 0:
+                log.info("%s", text)
+                return
+
+    def left() -> float:
+        # work that has just begun may be over soon
+        return max(begin + SILENCE / 4, last_line() + SILENCE) - time.monotonic()
+
+    with _innermost() as done:
+        if always or sys.stderr.isatty():
+            threading.Thread(target=watch, daemon=True).start()
+        yield
+
+
+@contextmanager
+def _innermost() -> Iterator[threading.Event]:
+    """Keep the blocks around this one from speaking; the event is set when it ends."""
+    done = threading.Event()
+    _doing.append(done)
+    try:
+        yield done
+    finally:
+        done.set()
+        _doing.remove(done)
 
 
 @contextmanager
@@ -33,7 +74,7 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
             TextColumn(unit),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        with _innermost(), Progress(*columns, console=Console(stderr=True), transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda units: bar.advance(task, units)
         return
@@ -50,7 +91,8 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
             log.info("%s: %d of %d %s, %.0f s left", title, done, total, unit, left)
         told = max(told, tenth)
 
-    yield advance
+    with saying(f"{title.strip():<11}{total:,.0f} {unit}"):
+        yield advance
 
 
 def human(seconds: float) -> str:
@@ -59,6 +101,14 @@ def human(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.1f} s"
+
+
+def size(count: float) -> str:
+    """Return a number of bytes in GiB, MiB or KiB."""
+    for unit, scale in (("GiB", 30), ("MiB", 20)):
+        if count >= 1 << scale:
+            return f"{count / (1 << scale):,.1f} {unit}"
+    return f"{count / 1024:.1f} KiB"
 
 
 def ratio(value: float) -> str:

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from ntkrun.cli import main as cli
+from ntkrun.cli.commands import COMMANDS
 from tests.faults.plan import record
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
@@ -136,7 +137,7 @@ def test_ui_starts_mlflow_on_this_machine_only(out, capsys, monkeypatch):
     assert "has been published" in err
 
 
-@pytest.mark.parametrize("name", ["list", "report", "rerun", "sync", "verify", "clean", "doctor", "ui"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_has_help_that_costs_nothing(name):
     code = (
         f"import sys; from ntkrun.cli.main import main; code = main(['{name}', '--help']);"

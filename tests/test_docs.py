@@ -69,6 +69,7 @@ def test_the_examples_of_adding_something_work_together(added, tmp_path, capsys)
     ("page", "least"),
     [
         ("docs/sweeps.md", 6),
+        ("docs/plan.md", 3),
         ("docs/executors.md", 4),
         ("docs/cntk_nystrom.md", 2),
         ("docs/confidence.md", 5),

@@ -7,10 +7,12 @@ import time
 import pytest
 from omegaconf import OmegaConf
 
+from ntkrun import progress
 from ntkrun.cli import jobs
 from ntkrun.cli.summary import best_of
 from ntkrun.log import to_terminal
 from ntkrun.progress import faster
+from ntkrun.store import sweep_folder
 
 
 def plan(*task, **sweeper):
@@ -62,8 +64,42 @@ def test_a_sweep_repeats_no_warning(capsys):
     assert "load" in capsys.readouterr().err
 
 
+def test_processes_of_a_sweep_share_what_was_said(capsys, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    for _ in range(2):
+        to_terminal()  # forgets, as another process knows nothing
+        to_terminal(once=True, shared=tmp_path / "jobs")
+        logging.getLogger("ntkrun.x").warning("careful")
+    assert capsys.readouterr().err == "careful\n"
+    to_terminal()
+    to_terminal(once=True, shared=tmp_path / "absent")
+    logging.getLogger("ntkrun.x").warning("careful")
+    assert capsys.readouterr().err == "careful\n"
+    sweep_folder.finish(tmp_path)
+    assert not list((tmp_path / "jobs").iterdir())
+    to_terminal()
+
+
 @pytest.mark.parametrize(
     ("value", "said"), [(151.2, "150 x faster"), (1.0, "1 x faster"), (0.29, "3.4 x slower")]
 )
 def test_slower_is_said_as_such(value, said):
     assert faster(value) == said
+
+
+def test_a_silent_stretch_says_what_it_does(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "SILENCE", 0.2)
+    to_terminal()
+    with progress.saying("quick"):
+        pass
+    with progress.saying("outer"):
+        with progress.saying("inner"):
+            time.sleep(0.5)
+        logging.getLogger("ntkrun.x").info("a line")
+    with progress.saying("loading", always=False):  # no terminal
+        time.sleep(0.4)
+    assert capsys.readouterr().err.splitlines() == ["inner", "a line"]
+    with progress.progress("featurize ", 1000, "rows") as advance:
+        time.sleep(0.4)
+        advance(1000)
+    assert capsys.readouterr().err == "featurize  1,000 rows\n"

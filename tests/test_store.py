@@ -250,7 +250,7 @@ def test_kernel_shards_hold_the_lower_triangle_and_give_the_gram(tmp_path):
 def test_too_little_memory_is_said_before_work(tmp_path, monkeypatch):
     monkeypatch.setattr("ntkrun.machine.available_memory", lambda: 1 << 20)
     monkeypatch.setattr(CNTKSketch, "fit", lambda *_: pytest.fail("the method was fitted"))
-    with pytest.raises(MachineError, match=r"needs about .* GiB and 0\.0 GiB are free"):
+    with pytest.raises(MachineError, match=r"needs about .* MiB and 1\.0 MiB are free"):
         run(tmp_path / "never")
     assert not (tmp_path / "never").exists()
     record("L1", "too little memory: said before any work, nothing written", 1)

@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from ntkrun.cli import words
 from ntkrun.cli.help import GROUPS, choices, conf_dir
-from ntkrun.cli.launch import _checked
+from ntkrun.cli.launch import checked
 from ntkrun.errors import ConfigError, NtkrunError
 
 ODD = st.text(
@@ -113,7 +113,7 @@ def test_every_key_set_to_what_no_key_is(overrides):
             changed = OmegaConf.create(tree)
             OmegaConf.update(changed, key, value, merge=False)
             try:
-                _checked(changed)
+                checked(changed)
             except (NtkrunError, OmegaConfBaseException):
                 refused += 1
     assert refused > len(STRANGE)

@@ -8,12 +8,15 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ntkrun.cli.help import conf_dir
 from ntkrun.cli.words import prepared
 from ntkrun.errors import NtkrunError, SweepError
+from ntkrun.log import note_line
+from ntkrun.progress import saying
 from ntkrun.store.modes import umask
 from ntkrun.store.paths import as_path, home
 
@@ -21,16 +24,28 @@ if TYPE_CHECKING:
     from ntkrun.config import RunConfig
 
 log = logging.getLogger(__name__)
+_starting = ExitStack()  # until the first job begins
 
 
-def launch(words: list[str]) -> int:
-    """Run one job or a sweep and return the exit code; raise the error of a single job."""
+def launch(words: list[str], single: Callable[[Any], None] | None = None) -> int:
+    """Run one job or a sweep and return the exit code; raise the error of a single job.
+
+    `single` is called with the composed configuration of a single job, in place of running it.
+    """
+    with _starting:
+        _starting.enter_context(saying("start      loading libraries", always=False))
+        return _launched(words, single)
+
+
+def _launched(words: list[str], single: Callable[[Any], None] | None) -> int:
     from hydra import main
 
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors, and we print them
     raised: list[Exception] = []
 
     @main(version_base="1.3", config_path=str(conf_dir()), config_name="config")
     def job(config: Any) -> float | None:
+        _started()
         from hydra.core.hydra_config import HydraConfig
         from hydra.types import RunMode
         from omegaconf import OmegaConf
@@ -43,9 +58,9 @@ def launch(words: list[str]) -> int:
 
             overrides: Any = OmegaConf.to_container(hydra.overrides.task)
             sweep.warn_of_two_levels(hydra, OmegaConf.select(config, "executor.name"))
-            return sweep.job(lambda folder: _run(_checked(config, folder)), hydra, overrides)
+            return sweep.job(lambda folder: _run(checked(config, folder)), hydra, overrides)
         try:
-            _single(config)
+            (single or _single)(config)
         except Exception as error:
             log.debug("the run ended early", exc_info=True)
             raised.append(error)  # raised later: Hydra would add lines of its own
@@ -71,6 +86,10 @@ def launch(words: list[str]) -> int:
     finally:
         sys.argv = mine
         os.umask(mask)
+
+
+def _started() -> None:
+    _starting.close()
 
 
 def _ended(job: Callable[[], None], raised: list[Exception]) -> int:
@@ -112,38 +131,42 @@ def _single(config: Any) -> None:
     def show(text: str) -> None:
         sys.stdout.write(text)
         sys.stdout.flush()
+        note_line()
 
-    checked = _checked(config)
-    study = checked.study is not None
+    built = checked(config)
+    study = built.study is not None
     result = _run(
-        checked,
+        built,
         lambda found: show(scored(found)),
         lambda found: show((summary if study else compared)(found)),
     )
     if result.get("skipped"):
         log.info("skipped    the same run has finished in %s", result["run_folder"])
         show(summary(result))
-    show(published(result, str(checked.output_dir), checked.tracker.uri))
+    show(published(result, str(built.output_dir), built.tracker.uri))
 
 
 def _run(
-    checked: RunConfig,
+    config: RunConfig,
     scored: Callable[[dict[str, Any]], None] | None = None,
     finished: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    from ntkrun import pipeline
+    with saying("start      loading libraries", always=False):
+        from ntkrun import pipeline
 
-    return pipeline.run(checked, scored, finished)
+    return pipeline.run(config, scored, finished)
 
 
-def _checked(config: Any, sweep: Path | None = None) -> RunConfig:
+def checked(config: Any, sweep: Path | None = None) -> RunConfig:
+    """Return the checked objects of a composed configuration; ConfigError with every problem found."""
     from omegaconf import OmegaConf
 
     record = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     assert isinstance(record, dict)
 
-    from ntkrun import machine
-    from ntkrun.config import build
+    with saying("start      loading libraries", always=False):
+        from ntkrun import machine
+        from ntkrun.config import build
 
-    machine.tune()
-    return build({str(k): v for k, v in record.items()}, sweep)
+        machine.tune()
+        return build({str(k): v for k, v in record.items()}, sweep)

@@ -17,11 +17,10 @@ from typing import Any
 
 from ntkrun import __version__, machine
 from ntkrun.cli.commands import COMMANDS, command
-from ntkrun.cli.help import help_text
 from ntkrun.cli.launch import launch
 from ntkrun.cli.messages import hydra_message
 from ntkrun.errors import INTERRUPTED, ConfigError, MachineError, NtkrunError
-from ntkrun.log import redacted, to_terminal
+from ntkrun.log import painted, redacted, to_terminal
 
 LINE_ENDS = (
     r"\s*[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]\s*"  # become one space; other spaces may belong to a name
@@ -39,6 +38,7 @@ class Stopped(KeyboardInterrupt):
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line and return the exit code."""
     machine.spin_little()
+    machine.end_soon()
     words = list(sys.argv[1:] if arguments is None else arguments)
     show = "--traceback" in words
     words = [w for w in words if w != "--traceback"]
@@ -48,9 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(f"ntkrun {__version__}\n")
         return 0
     if "--help" in words or "-h" in words:
-        sys.stdout.write(help_text())
-        return 0
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises errors, and we print them
+        return _guarded(lambda: command("help")([w for w in words if not w.startswith("-")]), show)
     return _guarded(lambda: launch(words), show)
 
 
@@ -112,7 +110,8 @@ def _listen() -> None:
 def _say(message: str, code: int, show: bool) -> int:
     if show:
         traceback.print_exc()
-    sys.stderr.write(f"ntkrun: {redacted(re.sub(LINE_ENDS, ' ', message).strip())}\n")
+    line = f"ntkrun: {redacted(re.sub(LINE_ENDS, ' ', message).strip())}"
+    sys.stderr.write(painted(line, "red", sys.stderr) + "\n")
     return code
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
 from ntkrun.cli import optimiser
-from ntkrun.log import redacted
+from ntkrun.log import painted, redacted
 from ntkrun.progress import faster, human
 from ntkrun.store import sweep_folder
 from ntkrun.store.paths import sqlite_file
@@ -31,7 +32,8 @@ def scored(result: dict[str, Any]) -> str:
     if "memory/peak_rss_mb" in result:
         lines.append(("memory", f"{result['memory/peak_rss_mb']:.0f} MiB   peak resident{whose}"))
     lines.append(("report", result["run_folder"]))
-    return "\n" + text_of(lines)
+    first, rest = text_of(lines).split("\n", 1)
+    return f"\n{painted(first, 'bold', sys.stdout)}\n{rest}"
 
 
 def interval(result: dict[str, Any]) -> str:
@@ -87,7 +89,7 @@ def table(folder: Path) -> str:
             lines.append(f"{'':>33}  {job['error']}")
     record = read_json(folder / "sweep.json")
     if best := best_of(jobs, record.get("direction"), record.get("varies", [])):
-        lines.append(best)
+        lines.append(painted(best, "bold", sys.stdout))
     lines.append(f"jobs          {folder / 'jobs'}")
     return "\n".join(lines) + "\n"
 

@@ -12,10 +12,12 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 
+from ntkrun import machine
 from ntkrun.cli import jobs, optimiser
 from ntkrun.cli.summary import table
 from ntkrun.errors import ConfigError, DataError, SweepError, must_be
 from ntkrun.log import redacted, to_terminal
+from ntkrun.progress import saying
 from ntkrun.store import modes, sweep_folder
 from ntkrun.store.atomic import make_folder, write_json
 from ntkrun.store.paths import as_path
@@ -107,8 +109,9 @@ def job(work: Callable[[Path], dict[str, Any]], hydra: Any, overrides: list[str]
 
     `work` takes the folder of the sweep and returns the result of a run.
     """
-    to_terminal(once=True)
     number, folder = int(hydra.job.num), Path(hydra.sweep.dir)
+    to_terminal(once=True, shared=folder / "jobs")
+    machine.end_soon()
     if not (folder / "sweep.json").is_file():
         raise ConfigError(f"{folder} holds no sweep.json. Do not change hydra.callbacks.sweep.")
     title = jobs.title(overrides, read_json(folder / "sweep.json").get("varies", []))
@@ -145,9 +148,11 @@ def end(started: Started, error: Exception | None) -> int:
     sys.stdout.write(table(folder))
     sys.stdout.flush()
     record = sweep_folder.finish(folder, "KILLED" if error else "FINISHED")
-    parent.attempt(folder, started.uri)
+    with saying("MLflow     ending the sweep's run"):
+        parent.attempt(folder, started.uri)
     try:
-        page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
+        with saying("report     writing the page"):
+            page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
         sys.stdout.write(f"report        {folder / 'report.html'}\n")
     except DataError:  # no job has finished, as the table shows
         log.debug("no report", exc_info=True)

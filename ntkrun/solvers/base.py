@@ -74,6 +74,11 @@ class Solver(ABC):
         """Return the bytes of the sums over a group of shards."""
         return 8 * columns**2
 
+    def operations(self, rows: int, columns: int) -> float:
+        """Return a number that the time of `primal` for features (rows, columns) is proportional to."""
+        least = min(rows, columns)
+        return float(rows) * columns * least + 4.0 * least**3  # the products, and a dozen factors
+
     @abstractmethod
     def primal(self, train: Train, valid: Valid, executor: Executor) -> Problem:
         """Return the problem for features, after the work that does not depend on lambda."""

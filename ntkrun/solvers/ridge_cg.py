@@ -54,6 +54,10 @@ class RidgeCG(Solver):
         out += checks.real("RidgeCG", "tolerance", self.tolerance, 0, 1)
         return out + checks.integer("RidgeCG", "max_passes", self.max_passes, 1)
 
+    def operations(self, rows: int, columns: int) -> float:
+        """See Solver: the entries of a pass. Passes are taken to be as many as before."""
+        return float(rows) * columns
+
     def bytes(self, rows: int, columns: int, targets: int, dtype: torch.dtype) -> int:
         """Return the bytes to make the preconditioner, and of the vectors per lambda and target."""
         return 8 * columns * (3 * min(self.rank, columns) + 7 * targets * self.lambda_count)

@@ -16,7 +16,7 @@ from ntkrun.executors.serial import Serial
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.metrics import frobenius_error, spectral_error
 from ntkrun.maths.ridge.path import solve_path
-from ntkrun.progress import human
+from ntkrun.progress import human, saying
 from ntkrun.solvers.base import Solver
 from ntkrun.stages import featurize, rate, regress, score
 from ntkrun.store.features import Valid
@@ -55,10 +55,12 @@ def run(
         return None
     name, entries = type(reference).__name__, rate.entries_of(split)
     enough = {"exact": math.inf, "estimate": 0.0}.get(baseline, QUICK_SECONDS / 4)
-    speed = rate.measured(split, reference, root.parent / "rates", enough)
+    with saying(f"baseline   timing {name}"):
+        speed = rate.measured(split, reference, root.parent / rate.FOLDER, enough)
     guess = entries / speed.entries_per_s
-    if baseline == "estimate" or (baseline == "auto" and guess > QUICK_SECONDS):
-        solve = solve_seconds(split.n_train)
+    if not in_full(baseline, guess):
+        with saying("baseline   timing a solve"):
+            solve = solve_seconds(split.n_train)
         low, seconds, high = (entries / r + solve for r in (speed.high, speed.entries_per_s, speed.low))
         log.info(
             "baseline   %s, extrapolated: %.3g kernel entries at %.0f/s and a solve, %s",
@@ -79,6 +81,11 @@ def run(
     scores = score.run(fit, features.test)
     seconds = features.seconds + fit.seconds + scores.seconds
     return Exact(seconds, "measured", scores.value, speed.entries_per_s, features.store.folder.name)
+
+
+def in_full(baseline: str, guess: float) -> bool:
+    """Return whether the exact method is run in full if its kernel entries take `guess` seconds."""
+    return baseline == "exact" or (baseline == "auto" and guess <= QUICK_SECONDS)
 
 
 def kernel_errors(

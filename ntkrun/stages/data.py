@@ -10,6 +10,7 @@ from ntkrun.datasets.base import DataSource
 from ntkrun.datasets.rows import blocks, hashes, largest
 from ntkrun.datasets.split import Part, Split
 from ntkrun.errors import few
+from ntkrun.progress import saying
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +21,8 @@ FEWEST = 5  # test rows needed: fewer may all be dark images
 
 def run(source: DataSource) -> Split:
     """Load a data source, warn about suspect test rows, and return the split."""
-    split = source.load()
+    with saying(f"data       reading {source.name}"):
+        split = source.load()
     shape = " x ".join(str(n) for n in split.train.x.shape[1:])
     kind = "regression" if split.classes is None else f"{split.classes} classes"
     log.info(
@@ -39,6 +41,13 @@ def run(source: DataSource) -> Split:
         came, taken = (" x ".join(map(str, s)) for s in (split.inputs.shape, split.train.x.shape[1:]))
         kind = "grey images" if len(split.inputs.shape) == 2 else "images with channels first"
         log.info("data       rows of %s are %s, taken as %s", came, kind, taken)
+    with saying("data       looking for test rows that also occur in training, and for other scales"):
+        _warn(split)
+    return split
+
+
+def _warn(split: Split) -> None:
+    """Warn about rows that may be errors."""
     if rare := [split.class_names[i] for i in single(split)]:
         log.warning("data       classes with a single training row, maybe an error in it: %s", few(rare))
     if other_scale(split):
@@ -52,7 +61,6 @@ def run(source: DataSource) -> Split:
             shared,
             len(split.test.y),
         )
-    return split
 
 
 def single(split: Split) -> list[int]:

@@ -18,7 +18,7 @@ from ntkrun.progress import progress
 from ntkrun.solvers.ridge import Ridge
 from ntkrun.stages import memory
 from ntkrun.stages.tasks import Piece, Task, task_of
-from ntkrun.store import lock
+from ntkrun.store import lock, manifest
 from ntkrun.store.atomic import make_folder, remove_temporaries
 from ntkrun.store.computed import Computed
 from ntkrun.store.features import Features, Test, Train, Valid
@@ -51,12 +51,32 @@ def run(split: Split, method: Method, root: Path, shard_rows: int) -> Features:
 
 def spec_of(task: Task, shard_rows: int) -> dict[str, Any]:
     """Return everything that determines the stored features of a fitted method."""
+    spec = _unfitted(task, shard_rows)
+    return spec | {"fitted": task.fitted_sha256} if task.fitted_sha256 else spec
+
+
+def _unfitted(task: Task, shard_rows: int) -> dict[str, Any]:
+    """Return what is known of it before the fit."""
     spec = {"identity": task.method.identity(), "data": task.split.sha256, "shard_rows": shard_rows}
-    if task.fitted_sha256:
-        spec["fitted"] = task.fitted_sha256
-    if task.features_dtype:
-        spec["features_dtype"] = task.features_dtype
-    return spec
+    return spec | {"features_dtype": task.features_dtype} if task.features_dtype else spec
+
+
+def found(task: Task, root: Path, shard_rows: int) -> ShardStore | None:
+    """Return the features of a method that is not fitted yet; None if it adapts to the rows and has none.
+
+    The fit of a method that adapts is part of the key, but it repeats: features of the same method, data and
+    seed are looked for. If there are several (another machine may round otherwise), the last used counts.
+    """
+    spec = _unfitted(task, shard_rows)
+    if not task.method.adapts:
+        return ShardStore(root / content_key(spec), spec)
+    key, same = content_key(spec), []
+    for path in root.glob(f"*/{manifest.NAME}"):
+        known = manifest.first(path).get("spec", {})
+        if content_key({k: v for k, v in known.items() if k != "fitted"}) == key:
+            same.append(path.parent)
+    last = max(same, key=lambda folder: folder.stat().st_mtime, default=None)
+    return None if last is None else ShardStore(last, {})
 
 
 def compute(task: Task, root: Path, shard_rows: int, executor: Executor) -> Features:

@@ -8,6 +8,7 @@ from ntkrun import machine
 from ntkrun.datasets.rows import memory
 from ntkrun.errors import MachineError
 from ntkrun.executors.base import Executor
+from ntkrun.progress import size
 from ntkrun.solvers.base import Solver
 from ntkrun.stages.tasks import Task
 
@@ -23,16 +24,20 @@ class Plan:
     worker: int
     stored: bool = True
 
+    def total(self, workers: int) -> int:
+        """Return the bytes of this process and of so many workers."""
+        return self.here + workers * self.worker
+
     def check(self, workers: int, sparse: bool = False) -> None:
         """Raise MachineError if the plan does not fit into memory; `workers` counts those on this machine.
 
         For sparse rows the message names the method that does not grow with their columns.
         """
-        need, free = self.here + workers * self.worker, machine.available_memory()
+        need, free = self.total(workers), machine.available_memory()
         if free is not None and need > free:
             other = "solver=ridge_cg" if self.stored else "features=stored with solver=ridge_cg"
             raise MachineError(
-                f"The run needs about {need / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free. "
+                f"The run needs about {size(need)} and {size(free)} are free. "
                 f"Lower feature_dim, shard_rows, dataset.n_train or executor.workers, or take {other}."
                 + " Memory of method=ntk_sketch does not grow with the columns of the rows."
                 * sparse
@@ -41,6 +46,14 @@ class Plan:
 
 def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored: bool = True) -> Plan:
     """Return the memory plan of a run with stored or summed features; MachineError if it does not fit."""
+    out = needs(task, shard_rows, solver, executor, stored)
+    Plan(task.fit_bytes(), 0).check(0, task.split.sparse)
+    out.check(executor.workers_here, task.split.sparse)
+    return out
+
+
+def needs(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored: bool = True) -> Plan:
+    """Return the same plan without a check."""
     split = task.split
     data = sum(memory(part.x) for part in (split.train, split.valid, split.test))
     # the program, the data set, a batch, a shard and its file
@@ -53,7 +66,4 @@ def plan(task: Task, shard_rows: int, solver: Solver, executor: Executor, stored
         if executor.merges:  # all sums, as they were and as they become
             worker += 16 * task.columns**2
         here += executor.workers_here * group
-    out = Plan(here, worker, stored)
-    Plan(task.fit_bytes(), 0).check(0, split.sparse)
-    out.check(executor.workers_here, split.sparse)
-    return out
+    return Plan(here, worker, stored)

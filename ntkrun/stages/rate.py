@@ -19,6 +19,7 @@ from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.store.atomic import write_atomic
 
+FOLDER = "rates"  # in output_dir
 SHORTEST = 0.3  # seconds; shorter blocks only find a size
 LONGEST = 3.0  # seconds for all blocks after that
 MOST_ROWS = 2048  # of a block
@@ -47,10 +48,9 @@ def measured(split: Split, reference: KernelMethod, folder: Path, enough: float)
     agree, for LONGEST seconds at most. All of that stops as soon as one block shows that the kernel entries
     of the run take less than `enough` seconds; its rate is then a lower bound, since short blocks are slow.
     """
+    if known := kept(split, reference, folder):
+        return known
     about = _about(split, reference)
-    file = folder / f"{_key(about)}.json"
-    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged
-        return Rate(**json.loads(file.read_bytes())["rate"])
     load, side = machine.Load(), 4
     x = split.sample(2, DTYPES[reference.dtype])
     reference.kernel(x[:1], x[:1])  # compiles what is compiled at first use
@@ -70,8 +70,19 @@ def measured(split: Split, reference: KernelMethod, folder: Path, enough: float)
     beside = load.beside()
     if took >= SHORTEST and _spread(times) <= STEADY and not (beside and beside.slows):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, json.dumps({"rate": asdict(rate), "of": about}, default=str).encode())
+        write_atomic(
+            folder / f"{_key(about)}.json",
+            json.dumps({"rate": asdict(rate), "of": about}, default=str).encode(),
+        )
     return rate
+
+
+def kept(split: Split, reference: KernelMethod, folder: Path) -> Rate | None:
+    """Return the rate that an earlier run on this machine has kept in `folder`; None without one."""
+    file = folder / f"{_key(_about(split, reference))}.json"
+    with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged
+        return Rate(**json.loads(file.read_bytes())["rate"])
+    return None
 
 
 def _timed(reference: KernelMethod, x: torch.Tensor) -> float:

@@ -14,6 +14,7 @@ from ntkrun.executors.base import Executor
 from ntkrun.maths import scores
 from ntkrun.maths.confidence import Confidence
 from ntkrun.maths.method.base import Method
+from ntkrun.progress import saying
 from ntkrun.solvers.base import Solver
 from ntkrun.solvers.problem import HeldOut, Predictor, Problem
 from ntkrun.store.features import Train, Valid
@@ -63,14 +64,16 @@ class Fit:
 def run(train: Train, valid: Valid, method: Method, solver: Solver, executor: Executor) -> Fit:
     """Choose lambda on the held-out rows, then refit on these and the training rows."""
     start = time.perf_counter() - train.clock.spent
-    problem, grid = method.problem(solver)(train, valid, executor), solver.grid()
-    metric, found, prediction, labels = explore(problem, grid, valid.classes, solver.select_by)
+    with saying(f"regress    {train.columns:,} columns, lambda by {len(valid):,} held-out rows"):
+        problem, grid = method.problem(solver)(train, valid, executor), solver.grid()
+        metric, found, prediction, labels = explore(problem, grid, valid.classes, solver.select_by)
     tried = sorted(found)
     chosen = best_of(metric, found)
     if solver.select_by and math.isnan(found[chosen]):
         constraint = f"a score that the held-out rows have: their {len(labels)} labels are too much alike"
         raise DataError(must_be("select_by", type(solver).__name__, constraint, metric, "Leave it out."))
-    predictor = problem.refit(grid[chosen])
+    with saying("regress    last fit, with the held-out rows"):
+        predictor = problem.refit(grid[chosen])
     seconds = time.perf_counter() - train.clock.spent - start
     at_edge = len(grid) > 1 and chosen in (0, len(grid) - 1)
     edge = " (at the edge of the grid: widen solver.lambda_min/max)" if at_edge else ""

@@ -19,6 +19,7 @@ from ntkrun.maths.method.features import FeatureMethod
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.maths.ridge.cholesky import dual_bytes
 from ntkrun.maths.sparse import joined
+from ntkrun.progress import saying
 from ntkrun.solvers.base import Solver
 from ntkrun.store.precision import BYTES
 
@@ -87,8 +88,15 @@ class Task(ABC):
         """Columns of a piece, known before the method is fitted."""
 
     @abstractmethod
+    def stage_bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> dict[str, int]:
+        """Return the bytes that each stage after the fit needs beyond what is loaded: batch, shard, solver.
+
+        Stages follow each other and free what they took.
+        """
+
     def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
-        """Return the bytes needed beyond what is loaded, after the fit: batch, shard, solver."""
+        """Return the bytes of the largest stage after the fit."""
+        return max(self.stage_bytes(shard_rows, solver, stored).values())
 
     @abstractmethod
     def rereads(self, solver: Solver) -> tuple[str, str] | None:
@@ -140,8 +148,10 @@ class FeatureTask(Task):
     def fit(self) -> None:
         """Fit the method to a sample of the training rows."""
         start = time.perf_counter()
-        sample = self.split.sample(self.method.sample_rows, self.dtype, self.device)
-        self.method.fit(sample)
+        rows = min(self.method.sample_rows, len(self.split.train))
+        with saying(f"fit        {self.method.name} to {rows:,} training rows"):
+            sample = self.split.sample(self.method.sample_rows, self.dtype, self.device)
+            self.method.fit(sample)
         # drawing random numbers is set-up, fitting to rows is work
         if self.method.sample_rows > 1:
             self.fit_seconds = time.perf_counter() - start
@@ -178,7 +188,7 @@ class FeatureTask(Task):
         """See Task."""
         return solver.rereads(self.split.n_train, self.columns)
 
-    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
+    def stage_bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> dict[str, int]:
         """See Task. Features that are not stored are computed beside the sums."""
         shard = self.largest(shard_rows)
         # the shard, and two copies of its file during the write; rounded features are one more
@@ -187,7 +197,9 @@ class FeatureTask(Task):
         rows, targets = self.split.n_train, self.split.classes or 1
         held = 8 * len(self.split.valid.y) * targets * solver.lambda_count  # predictions of every lambda
         regress = solver.bytes(rows, self.columns, targets, self.dtype) + 20 * shard + held
-        return max(featurize, regress) if stored else self.batch_bytes() + regress
+        if not stored:
+            return {"featurize + solve": self.batch_bytes() + regress}
+        return {"featurize": featurize, "solve": regress}
 
     def model_rows(self) -> np.ndarray:
         """Return those rows of the sample that give the same fit."""
@@ -206,9 +218,10 @@ class KernelTask(Task):
     def fit(self) -> None:
         """Fit the method to all training rows."""
         split = self.split
-        parts = [split.batch(r, 0, len(split.part(r)), self.dtype) for r in (Role.TRAIN, Role.VALID)]
-        self.rows = joined(parts)
-        self.method.fit(self.rows)
+        with saying(f"fit        {self.method.name} to {split.n_train:,} training rows"):
+            parts = [split.batch(r, 0, len(split.part(r)), self.dtype) for r in (Role.TRAIN, Role.VALID)]
+            self.rows = joined(parts)
+            self.method.fit(self.rows)
 
     def warm_up(self) -> None:
         """Compute one entry, which compiles the kernel."""
@@ -247,9 +260,9 @@ class KernelTask(Task):
         """See Task."""
         return f"the kernel values of {self.method.name}", "Take features=stored, or a method with features."
 
-    def bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> int:
-        """Return the bytes of the Gram matrix as assembled, centred and factored."""
-        return dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)
+    def stage_bytes(self, shard_rows: int, solver: Solver, stored: bool = True) -> dict[str, int]:
+        """Return the bytes of the Gram matrix as assembled, centred and factored, and of two shards."""
+        return {"kernel + solve": dual_bytes(self.columns, self.dtype) + 20 * self.largest(shard_rows)}
 
     def model_rows(self) -> np.ndarray:
         """Return all training rows."""

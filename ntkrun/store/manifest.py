@@ -56,6 +56,15 @@ def read(path: Path) -> Found:
     return Found(bodies, damaged, not damaged and not torn)
 
 
+def first(path: Path) -> dict[str, Any]:
+    """Return the first object of a manifest without reading the others; {} if there is none."""
+    try:
+        with path.open("rb") as file:
+            return _body(file.readline().rstrip(b"\n")) or {}
+    except OSError:
+        return {}
+
+
 def _body(text: bytes) -> dict[str, Any] | None:
     match = LINE.fullmatch(text)
     if match is None or hashlib.sha256(match[2]).hexdigest().encode() != match[1]:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 # arguments of a method that are set by a key of another name
 LINKED = {"n_components": "feature_dim", "random_state": "seed"}
-# keys that do not change a result
+# keys that do not change a result, at the top or in the data set's group
 INCIDENTAL = ("output_dir", "data_dir", "tracking", "skip_finished", "executor", "features")
 
 
@@ -119,6 +119,12 @@ def when(record: dict[str, Any], event: str) -> float:
     return float(time) if isinstance(time, int | float) else 0.0
 
 
+def incidental(key: str) -> bool:
+    """Return whether a key of a flat configuration, such as "tracking.uri", changes no result."""
+    group, _, name = key.partition(".")
+    return group in INCIDENTAL or (group == "dataset" and name in INCIDENTAL)
+
+
 def same_words(config: dict[str, Any], besides: tuple[str, ...] = ()) -> str:
     """Return a text that is equal for two configurations that differ in incidental keys alone.
 
@@ -189,16 +195,23 @@ def as_key(text: str, other: str = "_") -> str:
     return "".join(c if c.isalnum() or c in "_-./ " else other for c in text)
 
 
-def find(root: Path, words: str) -> Run:
+def find(root: Path, words: str, scored: bool = True) -> Run:
     """Return one run: a run folder, "latest", the end of its folder's name, or its MLflow id.
 
     Folders are looked for in <root>/runs; "latest" is the newest that has finished with a model. DataError if
-    there is no such run, or more than one.
+    there is no such run, or more than one, or if it has no score and `scored` wants one.
     """
     if (Path(words) / "config.json").is_file():
         return load(Path(words))
-    runs = [run for run in scan(root) if run.metric]
-    found = runs[-1:] if words == "latest" else [run for run in runs if words and _called(run, words)]
+    runs = list(scan(root))
+    if words == "latest":
+        found = [run for run in runs if run.metric][-1:]
+    else:
+        called = [run for run in runs if words and _called(run, words)]
+        found = [run for run in called if run.metric or not scored]
+        if called and not found:
+            last = called[-1]
+            raise DataError(f"{last.folder} has no model and no score ({last.state}). See ntkrun list.")
     if len(found) == 1:
         return found[0]
     several = ", ".join(run.folder.name for run in found[-3:])

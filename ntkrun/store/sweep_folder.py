@@ -58,12 +58,20 @@ def unfinished(sweeps: Path, like: dict[str, Any]) -> tuple[Path | None, dict[st
 
 def discard(started: Started) -> None:
     """Remove the records of a sweep without jobs, and the folders made for it."""
+    _forget(started.folder)
     for name in ("sweep.json", "multirun.yaml"):
         with contextlib.suppress(OSError):
             (started.folder / name).unlink()
     for folder in (started.folder / "jobs", *started.made):
         with contextlib.suppress(OSError):
             folder.rmdir()
+
+
+def _forget(folder: Path) -> None:
+    """Remove the notes about warnings, see `log.to_terminal`."""
+    with contextlib.suppress(OSError):
+        for path in (folder / "jobs").glob("*.said"):
+            path.unlink()
 
 
 def attempt(folder: Path, number: int, title: str, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
@@ -109,6 +117,7 @@ def counts(jobs: list[dict[str, Any]]) -> dict[str, int]:
 
 def finish(folder: Path, status: str = "FINISHED") -> dict[str, Any]:
     """Mark a sweep as ended, FINISHED or KILLED, and return its record."""
+    _forget(folder)
     ended = {"status": status, "finished": time.time(), **counts(outcomes(folder))}
     record = read_json(folder / "sweep.json") | ended
     write_json(folder / "sweep.json", record)

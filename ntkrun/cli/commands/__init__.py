@@ -10,12 +10,18 @@ from importlib import import_module
 from pathlib import Path
 
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
+from ntkrun.progress import saying
 from ntkrun.store.modes import like
 from ntkrun.store.paths import as_path
+from ntkrun.store.runs import Run, find, load
 
 log = logging.getLogger(__name__)
 
 COMMANDS = {
+    "plan": (
+        "ntkrun.cli.commands.plan",
+        "say what a run would do: shapes, memory, disk, time, what is there",
+    ),
     "list": ("ntkrun.cli.commands.list", "list the runs in a folder with scores and states"),
     "predict": ("ntkrun.cli.commands.predict", "predict new rows with the model of a run"),
     "export": ("ntkrun.cli.commands.export", "copy the model of a run, with the lines that load it"),
@@ -27,6 +33,7 @@ COMMANDS = {
     "clean": ("ntkrun.cli.commands.clean", "show what a folder holds, and remove features that no run needs"),
     "doctor": ("ntkrun.cli.commands.doctor", "check this machine: threads, memory, versions, folders"),
     "ui": ("ntkrun.cli.commands.ui", "serve the MLflow pages, on this machine only"),
+    "help": ("ntkrun.cli.commands.help", "explain a method, a data set, a solver, an executor or a key"),
 }
 
 
@@ -38,9 +45,13 @@ def command(name: str) -> Callable[[list[str]], int]:
         code = import_module(module)
         parser = argparse.ArgumentParser(f"ntkrun {name}", description=about[0].upper() + about[1:] + ".")
         code.arguments(parser)
-        options = parser.parse_args(words)
+        if not parser.epilog:
+            parser.formatter_class = argparse.RawDescriptionHelpFormatter
+            parser.epilog = f"example:\n  {code.EXAMPLE}"
+        options = parser.parse_intermixed_args(words)
         # a group that shares the folder also shares new files in it
-        with like(Path(getattr(options, "folder", os.curdir)).absolute()):
+        group = like(Path(getattr(options, "folder", os.curdir)).absolute())
+        with group, saying(f"{name:<11}loading and reading", always=False):
             return code.run(options)
 
     return work
@@ -61,6 +72,11 @@ def add_run(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names or ("run",):
         parser.add_argument(name, help="a run folder, the end of its name, its MLflow id, or latest")
     parser.add_argument("--output-dir", default=usual(), help=f"folder of the runs; default: {usual()}")
+
+
+def add_place(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add the argument for the folder, or for one run in it; see `located`."""
+    add_folder(parser, f"{what}; or one run: the end of its name in {usual()}, or latest")
 
 
 # folders of an output_dir that commands read
@@ -90,6 +106,23 @@ def opened(words: str) -> Path:
     for sentence in hidden.values():
         log.warning("%s", sentence)
     return root
+
+
+def located(words: str) -> tuple[Path, Run | None]:
+    """Return the folder that a command works on, and the run if the words name one.
+
+    A run is named as in `runs.find`, in the usual output folder. The name of a sweep there is its folder.
+    """
+    root, known = named(words), named(usual())
+    if not os.path.lexists(root) and (known / "runs").is_dir():
+        if (sweep := known / "sweeps" / words).is_dir():
+            return sweep, None
+        if words == "latest" or any(path.name.endswith(words) for path in (known / "runs").iterdir()):
+            return known, find(known, words, scored=False)
+    folder = opened(words)
+    if (folder / "config.json").is_file():
+        return folder.parent.parent, load(folder)
+    return folder, None
 
 
 def named(words: str) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ntkrun.cli.commands import add_folder, opened
 from ntkrun.errors import ConfigError, must_be
+from ntkrun.progress import size
 from ntkrun.store import inventory
 from ntkrun.store.inventory import Inventory, Stored
 
@@ -124,14 +125,6 @@ def counted(chosen: list[Stored], leftovers: list[Path]) -> str:
     words = [f"{len(chosen)} sets of features, {size(sum(one.bytes for one in chosen))}"] if chosen else []
     words += [f"{len(leftovers)} files of killed processes"] if leftovers else []
     return " and ".join(words)
-
-
-def size(count: int) -> str:
-    """Return a number of bytes in a readable unit."""
-    for unit, scale in (("GiB", 30), ("MiB", 20)):
-        if count >= 1 << scale:
-            return f"{count / (1 << scale):,.1f} {unit}"
-    return f"{count / 1024:.1f} KiB"
 
 
 def agreed(what: str) -> bool:

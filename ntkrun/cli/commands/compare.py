@@ -9,7 +9,9 @@ from dataclasses import asdict
 from typing import Any
 
 from ntkrun.cli.commands import add_run, named
-from ntkrun.store.runs import INCIDENTAL, Run, find, parameters
+from ntkrun.store.runs import Run, find, incidental, parameters
+
+EXAMPLE = "ntkrun compare 3f2a latest   # ids as ntkrun list shows them"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 def differences(a: Run, b: Run) -> list[tuple[str, Any, Any]]:
     """Return (key, of a, of b) of every parameter that differs, except those that change no result."""
     ours, theirs = parameters(a.config), parameters(b.config)
-    keys = [k for k in {**ours, **theirs} if k.partition(".")[0] not in INCIDENTAL]
+    keys = [k for k in {**ours, **theirs} if not incidental(k)]
     return [(k, ours.get(k), theirs.get(k)) for k in keys if ours.get(k) != theirs.get(k)]
 
 

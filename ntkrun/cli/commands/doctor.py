@@ -13,11 +13,14 @@ from pathlib import Path
 from ntkrun import machine
 from ntkrun.cli.commands import PARTS, add_folder, named
 from ntkrun.errors import MachineError
+from ntkrun.progress import size
 from ntkrun.store import lock
 from ntkrun.store.atomic import write_atomic
 from ntkrun.store.paths import as_path
 
 LEAST = 1 << 30  # bytes that must be free on the disk
+
+EXAMPLE = "ntkrun doctor /data/outputs"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     root = named(options.folder)
     lines = [f"{key:<14}{about[key]}" for key in ("python", "platform", "cpu", "cores", "threads")]
     memory = machine.available_memory()
-    lines.append(f"{'memory':<14}{'unknown' if memory is None else f'{memory / 2**30:.1f} GiB free'}")
+    lines.append(f"{'memory':<14}{'unknown' if memory is None else f'{size(memory)} free'}")
     shown = torch.__config__.show().splitlines()
     blas = next((line.strip() for line in shown if "MKL" in line or "OpenBLAS" in line), "unknown")
     lines.append(f"{'BLAS':<14}{blas.lstrip('- ')}")
@@ -47,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
         exists = next(p for p in (path, *path.parents) if os.path.lexists(p))
         places = [exists, *(path / part for part in PARTS if os.path.lexists(path / part))]
         wrong = next(filter(None, (attempt(place, key == "output_dir") for place in places)), "")
-        free = "" if wrong else f", {shutil.disk_usage(exists).free / 2**30:.1f} GiB free"
+        free = "" if wrong else f", {size(shutil.disk_usage(exists).free)} free"
         there = "" if exists == path else ", not there yet: a run makes it"
         lines.append(f"{key:<14}{path}{free}{there}")
         if wrong:

@@ -24,6 +24,8 @@ The files are arrays and JSON; nothing in them is run. ntkrun {version} wrote th
 `mlflow models serve -m {folder} --env-manager local` serves the model.
 """
 
+EXAMPLE = "ntkrun export 3f2a model   # the model of run 3f2a, in the new folder called model"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""

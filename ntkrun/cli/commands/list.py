@@ -8,10 +8,10 @@ import sys
 import time
 from typing import Any
 
-from ntkrun.cli.commands import add_folder, opened
+from ntkrun.cli.commands import add_place, located
 from ntkrun.errors import DataError
 from ntkrun.progress import ratio
-from ntkrun.store.runs import INCIDENTAL, Run, parameters, scan, varying, when
+from ntkrun.store.runs import Run, incidental, parameters, scan, varying, when
 
 ORDERS = ("started", "valid", "score", "seconds", "speedup")
 # keys with a column of their own, and keys that do not change a result
@@ -19,10 +19,12 @@ SHOWN = {"method", "method.name", "dataset.name", "feature_dim", "method.n_compo
 SHOWN |= {"method.random_state", "baseline"}
 RIGHT = ("columns", "seed", "valid", "test", "time", "speed-up")  # headings of numbers
 
+EXAMPLE = "ntkrun list --sort valid   # best run last"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_folder(parser, "output_dir of the runs")
+    add_place(parser, "output_dir of the runs")
     parser.add_argument("--failed", action="store_true", help="only runs that did not finish")
     parser.add_argument("--sort", choices=ORDERS, default="started", help="best last; default: started")
     parser.add_argument("--json", action="store_true", help="one JSON list, for programs")
@@ -30,8 +32,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print one line per run."""
-    root = opened(options.folder)
-    runs = list(scan(root))
+    root, one = located(options.folder)
+    runs = [one] if one else list(scan(root))
     if not runs:
         raise DataError(f"{root / 'runs'} holds no run. Start one with ntkrun, or name its folder.")
     if options.failed:
@@ -45,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
 def described(runs: list[Run]) -> list[dict[str, Any]]:
     """Return for each run what tells it apart, for people and programs."""
     settings = [
-        {k: v for k, v in parameters(run.config).items() if k not in SHOWN and not k.startswith(INCIDENTAL)}
+        {k: v for k, v in parameters(run.config).items() if k not in SHOWN and not incidental(k)}
         for run in runs
     ]
     vary = varying(settings)

@@ -23,6 +23,8 @@ ROWS = 1024  # per batch
 ENDINGS = (".csv", ".parquet")
 SHOWN = 20  # most classes of a confusion matrix on the terminal
 
+EXAMPLE = "ntkrun predict latest new.csv   # labels, probabilities or intervals, in new-predictions.csv"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ntkrun.cli.commands import add_folder, opened
+from ntkrun.cli.commands import add_place, located
 from ntkrun.store.paths import as_path
+
+EXAMPLE = "ntkrun report   # outputs/report.html, about all runs"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_folder(parser, "an output_dir, a sweep's folder or a run folder")
+    add_place(parser, "an output_dir, a sweep's folder or a run folder")
     parser.add_argument("--experiment", help="only runs with this tracking.experiment")
     parser.add_argument("--out", help="file to write; default: report.html in the folder")
 
@@ -21,7 +23,8 @@ def run(options: argparse.Namespace) -> int:
     from ntkrun.report import page
     from ntkrun.report.collect import runs_of
 
-    folder = opened(options.folder)
+    folder, one = located(options.folder)
+    folder = one.folder if one else folder
     runs = runs_of(folder, options.experiment)
     path = as_path(options.out) if options.out else folder / "report.html"
     page.write(runs, options.experiment or f"ntkrun: {folder.name}", path)

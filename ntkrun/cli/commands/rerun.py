@@ -15,6 +15,8 @@ from ntkrun.store.runs import Run, find, load
 UNSTEADY: tuple[str, ...] = ("time/", "memory/", "machine/", "cache/", "exact/time", "exact/entries")
 UNSTEADY += ("speedup", "mlflow/", "run_folder")
 
+EXAMPLE = "ntkrun rerun 3f2a   # the same numbers, or which differ, and what has changed"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -27,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     """Repeat the run and print whether its numbers are the same; return 4 if they are not."""
     known = named(usual())
     short = (known / "runs").is_dir() and not os.path.lexists(options.run)
-    old = find(known, options.run) if short else load(opened(options.run))
+    old = find(known, options.run, scored=False) if short else load(opened(options.run))
     if not old.result:
         raise DataError(f"{old.folder} has not finished ({old.state}); there is nothing to compare with.")
 

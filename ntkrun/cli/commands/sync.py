@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ntkrun.cli.commands import add_folder, opened, unreadable
-from ntkrun.errors import IntegrityError, MachineError
+from ntkrun.cli.commands import add_place, located, unreadable
+from ntkrun.errors import DataError, IntegrityError, MachineError
 from ntkrun.log import redacted
 from ntkrun.store import sweep_folder
 from ntkrun.store.atomic import write_json
@@ -25,10 +25,12 @@ from ntkrun.tracking.tracker import Tracker, relocated
 
 log = logging.getLogger(__name__)
 
+EXAMPLE = "ntkrun sync --uri http://HOST:5000   # to another MLflow store"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_folder(parser, "output_dir of the runs")
+    add_place(parser, "output_dir of the runs")
     parser.add_argument("--uri", help="MLflow store; default: that of each run")
     parser.add_argument("--experiment", help="tracking.experiment; default: that of each run")
 
@@ -38,7 +40,9 @@ def run(options: argparse.Namespace) -> int:
 
     Continue after a failure; print one line per cause at the end, and return the exit code of the first.
     """
-    root = opened(options.folder)
+    root, only = located(options.folder)
+    if only and not only.result:
+        raise DataError(f"{only.folder} has not finished ({only.state}); there is nothing to publish.")
     if not (root / "runs").is_dir():
         sys.stdout.write(f"{root} holds no run: there is nothing to publish\n")
         return 0
@@ -53,14 +57,15 @@ def run(options: argparse.Namespace) -> int:
             failed[error.cause] += 1
             return None
 
-    done, todo = 0, [r for r in scan(root) if r.result and not r.result.get("mlflow/run_id")]
+    among = [only] if only else scan(root)
+    done, todo = 0, [r for r in among if r.result and not r.result.get("mlflow/run_id")]
     for one in todo:
         tracker = _tracker(one, root, options)
         if run_id := tried(publish.publish, one.folder, tracker):
             done += 1
             write_json(one.folder / "result.json", {**one.result, "mlflow/run_id": run_id})
             sys.stdout.write(f"published {one.folder.name} as {run_id} in {redacted(tracker.uri)}\n")
-    for path in sorted((root / "sweeps").glob("*/sweep.json")):
+    for path in [] if only else sorted((root / "sweeps").glob("*/sweep.json")):
         if tried(_end, path.parent, root, options.uri):
             sys.stdout.write(f"ended {path.parent.name}: its process is gone\n")
     _restore(root)
@@ -73,9 +78,8 @@ def run(options: argparse.Namespace) -> int:
         raise lines[0]
     hidden = len(unreadable(root))
     but = f", except {hidden} folders that cannot be read" if hidden else ""
-    sys.stdout.write(
-        f"{len(todo)} runs published; every finished run in {root} is in its MLflow store{but}\n"
-    )
+    every = f"{only.folder.name}" if only else f"every finished run in {root}"
+    sys.stdout.write(f"{len(todo)} runs published; {every} is in its MLflow store{but}\n")
     return MachineError.exit_code if hidden else 0
 
 

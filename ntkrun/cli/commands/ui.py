@@ -10,6 +10,8 @@ from ntkrun.cli.commands import add_folder, opened
 from ntkrun.errors import DataError
 from ntkrun.store.paths import sqlite_url
 
+EXAMPLE = "ntkrun ui --port 5001"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
@@ -27,6 +29,8 @@ def run(options: argparse.Namespace) -> int:
     from ntkrun.tracking.database import settle
 
     settle(database.parent)
+    sys.stderr.write(f"MLflow starts; then open http://127.0.0.1:{options.port}. Ctrl-C ends it.\n")
+    sys.stderr.flush()
     words = [
         "--host",
         "127.0.0.1",

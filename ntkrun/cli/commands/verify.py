@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from ntkrun.cli.commands import add_folder, opened, unreadable
+from ntkrun.cli.commands import add_place, located, unreadable
 from ntkrun.errors import IntegrityError, MachineError
 from ntkrun.progress import progress
 from ntkrun.store import predictions
@@ -13,18 +13,21 @@ from ntkrun.store.runs import load
 from ntkrun.store.shards import ShardStore, stores_in
 from ntkrun.tracking.database import lost, settle
 
+EXAMPLE = "ntkrun verify 3f2a   # one run and its features; without an id, everything"
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    add_folder(parser, "output_dir with features/ and runs/")
+    add_place(parser, "output_dir with features/ and runs/")
 
 
 def run(options: argparse.Namespace) -> int:
     """Print everything that is damaged; return 4 if anything is, 5 if a part cannot be read."""
-    root = opened(options.folder)
-    hidden = unreadable(root)
+    root, one = located(options.folder)
+    hidden = {} if one else unreadable(root)
     bad: list[str] = []
-    stores = stores_in(root / "features")
+    keys = {one.result.get("features_key"), one.result.get("exact/features_key")} if one else None
+    stores = [path for path in stores_in(root / "features") if keys is None or path.name in keys]
     shards = 0
     for folder in stores:
         store = ShardStore(folder, {})
@@ -45,7 +48,9 @@ def run(options: argparse.Namespace) -> int:
                 except IntegrityError as error:
                     bad.append(str(error))
                 advance(1)
-    summed = sorted((root / "features").glob("*/*.sums"))
+    summed = sorted(
+        path for path in (root / "features").glob("*/*.sums") if keys is None or path.parent.name in keys
+    )
     if summed:
         from ntkrun.store import sums  # loads torch
 
@@ -55,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
             except IntegrityError as error:
                 bad.append(f"{error} Its sums are computed again")
     runs = sorted(p for p in (root / "runs").glob("*") if p not in hidden and p.is_dir())
+    runs = [one.folder] if one else runs
     for folder in runs:
         try:
             load(folder)
@@ -66,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
         bad += [
             f"{run.place} is not there: MLflow's copy of {run.folder}. ntkrun sync makes it again"
             for run in lost(root)
+            if one is None or run.folder == one.folder
         ]
     except IntegrityError as error:
         bad.append(str(error))

@@ -91,6 +91,11 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
         """Return the tensors that `fit` took from the inputs; they keep features of two fits apart."""
         return []
 
+    @property
+    def adapts(self) -> bool:
+        """Whether `fit` takes tensors from the inputs, see `fitted`."""
+        return type(self).fitted is not Method.fitted
+
     def compact(self) -> tuple[dict[str, Any], Any]:
         """Return parameters and an index of the sample: fitted to those rows alone, the method is the same.
 
@@ -175,6 +180,10 @@ class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, A
     def shape_of(self, shape: Sequence[int]) -> tuple[int, ...]:
         """Return the internal shape of a row shaped `shape`; raises DataError if it does not fit."""
         return tuple(shape)
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise DataError unless the method fits rows of this internal shape; `fit` does the same."""
+        return
 
     @abstractmethod
     def kernel(self, X: Any, Y: Any = None) -> Any:

@@ -139,7 +139,8 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
         return [*([] if self._whitening is None else self._whitening.fitted()), *layers]
 
     def _draw(self, X: Any) -> None:
-        self._stride = self._check_shape(self.input_shape_)
+        self.check_shape(self.input_shape_)
+        self._stride = self._stride_for(self.input_shape_)
         sample, stream = self._tensor(X), Stream(self.seed_).child("ckn")
         n, q, dual = len(sample), self.filter_size, GaussDual(self.sharpness)
         self._whitening, first, even = None, q, self.input_shape_[2]
@@ -157,18 +158,20 @@ class ConvKernelNetwork(ImageMethod, FeatureMethod):
             self._second = AveragedLayer(halves, count, dual, self._cells)
             self._second.fit(n, map(self._maps, self._blocks(sample)), stream.child("second"))
 
-    def _check_shape(self, shape: Sequence[int]) -> int:
-        """Return the stride of the pool for images of this shape, or raise DataError."""
-        me, q, side = type(self).__name__, self.filter_size, min(shape[:2]) - self.filter_size + 1
-        stride = self.subsampling or (2 if side >= LARGE else 1)
-        need = stride * (q - 1) + q
+    def _stride_for(self, shape: Sequence[int]) -> int:
+        """Return the stride of the pool for images of this shape."""
+        return self.subsampling or (2 if min(shape[:2]) - self.filter_size + 1 >= LARGE else 1)
+
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise DataError unless the patches fit images shaped `shape`, (H, W, C)."""
+        me, q = type(self).__name__, self.filter_size
+        need = self._stride_for(shape) * (q - 1) + q
         if min(shape[:2]) < need:
             got = f"{shape[0]} x {shape[1]}"
             raise DataError(must_be("X", me, f"at least {need} x {need} pixels", got, "Use smaller patches."))
         if self.whiten is not None and q * q * shape[2] == 1:
             remedy = "A patch of one number has no contrast."
             raise DataError(must_be("filter_size", me, ">= 2 for whitened grey patches", q, remedy))
-        return stride
 
     def _blocks(self, batch: Tensor) -> tuple[Tensor, ...]:
         return batch.split(max(1, POSITIONS // (batch.shape[1] * batch.shape[2])))

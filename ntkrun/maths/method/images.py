@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from inspect import signature
 from typing import Any
 
 import torch
@@ -13,8 +14,15 @@ from torch import Tensor
 from ntkrun import checks
 from ntkrun.errors import DataError, must_be
 from ntkrun.maths import layout as layouts
+from ntkrun.maths.method import METHODS
 from ntkrun.maths.method.base import Method
 from ntkrun.maths.network import layers as network
+
+
+def of_rows() -> list[str]:
+    """Return the names of the methods that take rows as they are."""
+    names = METHODS.names
+    return [name for name in names if "image_shape" not in signature(METHODS.get(name)).parameters]
 
 
 class ImageMethod(Method):
@@ -53,6 +61,11 @@ class ImageMethod(Method):
         if len(shape) == 1 and self.image_shape is not None:
             return self
         me = type(self).__name__
+        if len(shape) == 1:
+            take = f"Take method=auto, or a method of rows: {', '.join(of_rows())}."
+            remedy = f"{take} If a row holds pixels, set method.image_shape."
+            got = f"rows of {shape[0]} numbers"
+            raise DataError(must_be("dataset", me, "images (n, H, W, C)", got, remedy))
         layouts.image_shape(shape, "channels_last", me, "X")
         if self.layout == "channels_last":
             return self

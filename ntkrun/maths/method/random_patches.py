@@ -118,22 +118,26 @@ class RandomPatches(ImageMethod, FeatureMethod):
         """Return the patches and their whitening."""
         return [*self._filters, *([] if self._whitening is None else self._whitening.fitted())]
 
-    def _draw(self, X: Any) -> None:
-        shape, q = self.input_shape_, self.filter_size
-        me = type(self).__name__
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise DataError unless the patches fit images shaped `shape`, (H, W, C)."""
+        me, q = type(self).__name__, self.filter_size
         side = q + self.cells + self.overlap - 1
         if min(shape[:2]) < side:
             got = f"{shape[0]} x {shape[1]}"
             raise DataError(must_be("X", me, f"at least {side} x {side} pixels", got, "Use smaller patches."))
+        if self.whiten is not None and q * q * shape[2] == 1:
+            remedy = "A patch of one number has no contrast."
+            raise DataError(must_be("filter_size", me, ">= 2 for whitened grey patches", q, remedy))
+
+    def _draw(self, X: Any) -> None:
+        shape, q = self.input_shape_, self.filter_size
+        self.check_shape(shape)
         self._sample = self._tensor(X)
         total = len(self._sample) * (shape[0] - q + 1) * (shape[1] - q + 1)
         stream = Stream(self.seed_).child("random_patches")
         self._whitening = None
         self._patches = Patches(q, same=False)
         if self.whiten is not None:
-            if q * q * shape[2] == 1:
-                remedy = "A patch of one number has no contrast."
-                raise DataError(must_be("filter_size", me, ">= 2 for whitened grey patches", q, remedy))
             self._whitening = PatchWhitening(q, self.whiten, self.mirror)
             self._whitening.fit(self._sample, stream.child("whitening").subset(total, WHITENED))
             self._patches = Patches(1, same=False)  # of the whitened patches

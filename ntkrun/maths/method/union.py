@@ -173,6 +173,11 @@ class MethodUnion(FeatureMethod):
         found = {getattr(part.for_data(shape), "layout", None) for part in self._made().values()} - {None}
         return clone(self).set_params(layout=found.pop()) if found - {self.layout} else self
 
+    def check_shape(self, shape: Sequence[int]) -> None:
+        """Raise DataError unless every part fits rows of this shape."""
+        for part in self._made().values():
+            part.check_shape(part.shape_of(shape))
+
     def columns_for(self, shape: Sequence[int]) -> int:
         """Return the number of columns of the features of rows shaped `shape`, before fit."""
         if self._asked < self.fewest:
