@@ -1,8 +1,10 @@
 """A headless Chromium, driven by chromedriver over WebDriver and DevTools commands; screenshots of a page.
 
     python -m scripts.browser outputs/report.html docs/screenshots/report
+    python -m scripts.browser outputs/docs docs/screenshots
 
-writes report_1440.png, report_390.png and report_dark.png. Tests drive the report with it.
+The first writes report_1440.png, report_390.png and report_dark.png; tests drive the report with it. The
+second takes pictures of the documentation after `make docs`, and names pages that scroll sideways.
 """
 
 from __future__ import annotations
@@ -20,6 +22,18 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+# pictures of the documentation: page, width, height that is kept, dark colours
+SITE = {
+    "site_landing_1440": ("index", 1440, 1700, False),
+    "site_landing_390": ("index", 390, 1800, False),
+    "site_landing_dark": ("index", 1440, 1700, True),
+    "site_choosing_1440": ("choosing", 1440, 1700, False),
+    "site_theory_1440": ("theory", 1440, 1200, False),
+    "site_api_1440": ("api", 1440, 1500, False),
+    "site_math_1440": ("math", 1440, 1700, False),
+    "site_gallery_1440": ("gallery/sweep", 1440, 1700, False),
+}
+WIDER = "return document.documentElement.scrollWidth > window.innerWidth"
 MISSING = "no chromium and chromedriver on the path (Debian: apt-get install chromium chromium-driver)"
 
 
@@ -87,8 +101,10 @@ class Browser:
         """Return the answer to a DevTools command."""
         return self._call("POST", f"{self._session}/goog/cdp/execute", {"cmd": command, "params": parameters})
 
-    def open(self, path: Path, width: int = 1440, height: int = 900, dark: bool = False) -> None:
-        """Show a file as on a screen of this width, and wait until its charts are drawn."""
+    def open(
+        self, path: Path, width: int = 1440, height: int = 900, dark: bool = False, charts: bool = True
+    ) -> None:
+        """Show a file as on a screen of this width; if it has charts, wait until they are drawn."""
         phone = width < 640
         self.devtools(
             "Emulation.setDeviceMetricsOverride",
@@ -101,7 +117,7 @@ class Browser:
         self.devtools("Emulation.setEmulatedMedia", features=[scheme])
         self.address("about:blank")
         self.address(path.absolute().as_uri())
-        if self.scripts:
+        if self.scripts and charts:
             self.wait("return document.documentElement.classList.contains('drawn')")
 
     def address(self, url: str) -> None:
@@ -156,14 +172,30 @@ def small(png: bytes, height: int) -> bytes:
 def main(words: list[str]) -> int:
     """Take the screenshots and return the exit code."""
     if len(words) != 2:
-        print("Type: python -m scripts.browser PAGE.html PLACE/NAME", file=sys.stderr)
+        print("Type: python -m scripts.browser PAGE.html PLACE/NAME, or outputs/docs FOLDER", file=sys.stderr)
         return 2
     page, name = Path(words[0]), words[1]
     with Browser() as browser:
+        if page.is_dir():
+            site(browser, page, Path(name))
+            return 0
         for ending, width, dark in (("1440", 1440, False), ("390", 390, False), ("dark", 1440, True)):
             browser.open(page, width=width, dark=dark)
             Path(f"{name}_{ending}.png").write_bytes(small(browser.picture(), 1500))
     return 0
+
+
+def site(browser: Browser, pages: Path, out: Path) -> None:
+    """Take the pictures of the documentation in `pages`, and print which of its pages scroll sideways."""
+    for name, (page, width, height, dark) in SITE.items():
+        browser.open(pages / f"{page}.html", width=width, dark=dark, charts=False)
+        browser.wait("return document.fonts.status === 'loaded'")
+        (out / f"{name}.png").write_bytes(small(browser.picture(), height))
+    for path in sorted(pages.rglob("*.html")):
+        for width in (1440, 390):
+            browser.open(path, width=width, charts=False)
+            if browser.run(WIDER):
+                print(f"{path.relative_to(pages)} scrolls sideways at {width} px")
 
 
 if __name__ == "__main__":
