@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ntkrun.maths.method.ntk_sketch import NTKSketch
     from ntkrun.maths.method.random_patches import RandomPatches
     from ntkrun.maths.method.union import MethodUnion
+    from ntkrun.report.run_plot import plot_run
 
 __version__ = "0.1.0"
 # Raise this if numbers of a run change without a new version of its method: skip_finished reuses only
@@ -41,28 +42,30 @@ __all__ = [
     "NTKRidgeRegressor",
     "NTKSketch",
     "RandomPatches",
+    "plot_run",
 ]
 _HOME = {
-    "CNTKNystrom": "method.cntk_nystrom",
-    "CNTKSketch": "method.cntk_sketch",
-    "ConvKernelNetwork": "method.ckn",
-    "ExactCNTK": "method.exact_cntk",
-    "ExactNTK": "method.exact_ntk",
-    "GradientFeatures": "method.grad_rf",
-    "MethodUnion": "method.union",
-    "NTKNystrom": "method.ntk_nystrom",
-    "NTKRandomFeatures": "method.ntk_random_features",
-    "NTKRidgeClassifier": "estimators.ridge",
-    "NTKRidgeRegressor": "estimators.ridge",
-    "NTKSketch": "method.ntk_sketch",
-    "RandomPatches": "method.random_patches",
+    "CNTKNystrom": "maths.method.cntk_nystrom",
+    "CNTKSketch": "maths.method.cntk_sketch",
+    "ConvKernelNetwork": "maths.method.ckn",
+    "ExactCNTK": "maths.method.exact_cntk",
+    "ExactNTK": "maths.method.exact_ntk",
+    "GradientFeatures": "maths.method.grad_rf",
+    "MethodUnion": "maths.method.union",
+    "NTKNystrom": "maths.method.ntk_nystrom",
+    "NTKRandomFeatures": "maths.method.ntk_random_features",
+    "NTKRidgeClassifier": "maths.estimators.ridge",
+    "NTKRidgeRegressor": "maths.estimators.ridge",
+    "NTKSketch": "maths.method.ntk_sketch",
+    "RandomPatches": "maths.method.random_patches",
+    "plot_run": "report.run_plot",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module 'ntkrun' has no attribute {name!r}")
-    return getattr(import_module(f"ntkrun.maths.{_HOME[name]}"), name)
+    return getattr(import_module(f"ntkrun.{_HOME[name]}"), name)
 
 
 def __dir__() -> list[str]:

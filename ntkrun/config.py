@@ -66,13 +66,16 @@ class RunConfig:
     tracker: Tracker
     skip_finished: bool
     sweep: Path | None
+    command: str | None
     study: str | None
     study_size: dict[str, int]
     record: dict[str, Any]
 
 
-def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
-    """Return the checked objects of a resolved configuration; `sweep` is the folder of its sweep.
+def build(record: dict[str, Any], sweep: Path | None = None, command: str | None = None) -> RunConfig:
+    """Return the checked objects of a resolved configuration.
+
+    `sweep` is the folder of its sweep, and `command` the command line that gives this run.
 
     Paths in the returned record are absolute. Raises ConfigError with every problem found, MachineError if
     the device is missing.
@@ -130,6 +133,7 @@ def build(record: dict[str, Any], sweep: Path | None = None) -> RunConfig:
         tracker=tracker,
         skip_finished=record["skip_finished"],
         sweep=sweep,
+        command=command,
         study=record["study"],
         study_size=record["study_size"],
         record=record | {"tracking": tracker.record()},

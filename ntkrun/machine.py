@@ -137,7 +137,12 @@ class Load:
     """
 
     def __init__(self) -> None:
-        self._begin = self._look()
+        self._begin, self._start = self._look(), self._own()
+
+    def percent(self) -> float:
+        """Return the share of the cores that this process and its ended children kept busy, in percent."""
+        own, wall = (a - b for a, b in zip(self._own(), self._start, strict=True))
+        return 100 * own / (wall * cores()) if wall > 0 else 0.0
 
     def beside(self) -> Beside | None:
         """Return the load since the start; None if it is unknown.
@@ -165,8 +170,12 @@ class Load:
             return None
         ticks = [[int(n) for n in words[1:9]] for words in lines if words[0] in mine]
         idle = sum(t[3] + t[4] for t in ticks)  # idle, and waiting for a disk
-        own = sum(os.times()[:4])
-        return (sum(map(sum, ticks)) - idle) / tick, idle / tick, own, time.monotonic()
+        return (sum(map(sum, ticks)) - idle) / tick, idle / tick, *Load._own()
+
+    @staticmethod
+    def _own() -> tuple[float, float]:
+        """Return seconds: used by this process, on the clock."""
+        return sum(os.times()[:4]), time.monotonic()
 
 
 def cores() -> int:

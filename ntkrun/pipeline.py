@@ -49,7 +49,8 @@ def run(config: RunConfig, scored: Tell | None = None, finished: Tell | None = N
     """
     own_peak, load = machine.reset_peak_rss(), machine.Load()
     outputs = config.output_dir
-    with modes.like(outputs), as_typed(config.record), RunFolder(outputs, config.sweep) as folder:
+    made = RunFolder(outputs, config.sweep, config.command)
+    with modes.like(outputs), as_typed(config.record), made as folder:
         config, split, facts = prepared(config)
         if config.skip_finished and (done := finished_like(outputs, config.record, facts)):
             return {**done.result, "run_folder": str(done.folder), "skipped": True}
@@ -107,17 +108,17 @@ def _facts(config: RunConfig, split: Split) -> dict[str, Any]:
 
 
 def _machine(load: machine.Load) -> dict[str, Any]:
-    """Return the load of other programs during the run, and warn if it slowed the run down."""
-    beside = load.beside()
+    """Return the load of this run and of other programs, and warn if the latter slowed the run down."""
+    own, beside = {"machine/cpu_percent": load.percent()}, load.beside()
     if beside is None:
-        return {}
+        return own
     if beside.slows:
         log.warning(
             "machine    load of other processes on %.1f of %d cores made the times above longer",
             beside.busy,
             machine.cores(),
         )
-    return {"machine/load_beside": beside.busy}
+    return own | {"machine/load_beside": beside.busy}
 
 
 def _study(config: RunConfig, split: Split, folder: RunFolder) -> dict[str, Any]:

@@ -1,4 +1,7 @@
-"""Show progress: a bar on a terminal, elsewhere a log line per tenth. Say what a silent stretch is doing."""
+"""Show progress: a bar on a terminal or in a notebook, elsewhere a log line per tenth.
+
+Say what a silent stretch is doing.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from html import escape
+from typing import Any, Protocol
 
 from ntkrun.log import last_line
 
@@ -78,6 +82,10 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
             task = bar.add_task(title, total=total)
             yield lambda units: bar.advance(task, units)
         return
+    if (show := notebook()) is not None:
+        with _innermost(), _cell(show, title, total, unit) as move:
+            yield move
+        return
     done, told, start = 0.0, 0, time.monotonic()
 
     def advance(units: float) -> None:
@@ -93,6 +101,50 @@ def progress(title: str, total: float, unit: str) -> Iterator[Advance]:
 
     with saying(f"{title.strip():<11}{total:,.0f} {unit}"):
         yield advance
+
+
+def notebook() -> Callable[[str], Any] | None:
+    """Return a function that shows HTML in the cell of a notebook, if this is one.
+
+    The function returns a handle with `update` and `display`.
+    """
+    shell = sys.modules.get("IPython")
+    if shell is None or not hasattr(shell.get_ipython(), "kernel"):
+        return None
+    from IPython.display import HTML, display
+
+    return lambda text: display(HTML(text), display_id=True)
+
+
+@contextmanager
+def _cell(show: Callable[[str], Any], title: str, total: float, unit: str) -> Iterator[Advance]:
+    """Show a bar in the output of a cell; it ends as one line with the time."""
+    from IPython.display import HTML
+
+    done, start = 0.0, time.monotonic()
+    shown = start
+    handle: Any = None
+    name, what = escape(" ".join(title.split())), escape(unit)
+
+    def text(bar: bool, more: str) -> str:
+        drawn = f'<progress max="{total:g}" value="{done:g}" style="vertical-align: middle"></progress> '
+        return f"<div>{name}: {drawn if bar else ''}{done:g} of {total:g} {what}{more}</div>"
+
+    def advance(units: float) -> None:
+        nonlocal done, shown, handle
+        done += units
+        now = time.monotonic()
+        if done > 0 and now - shown > 0.3:  # short work shows nothing
+            shown, left = now, (now - start) * max(total - done, 0) / done
+            words = text(True, f", {left:.0f} s left")
+            if handle is None:
+                handle = show(words)
+            else:
+                handle.update(HTML(words))
+
+    yield advance
+    if handle is not None:
+        handle.update(HTML(text(False, f" in {human(time.monotonic() - start)}")))
 
 
 def human(seconds: float) -> str:

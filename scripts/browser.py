@@ -115,10 +115,14 @@ class Browser:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.devtools("Emulation.setEmulatedMedia", features=[scheme])
-        self._call("POST", f"{self._session}/url", {"url": "about:blank"})
-        self._call("POST", f"{self._session}/url", {"url": path.absolute().as_uri()})
+        self.address("about:blank")
+        self.address(path.absolute().as_uri())
         if self.scripts and charts:
             self.wait("return document.documentElement.classList.contains('drawn')")
+
+    def address(self, url: str) -> None:
+        """Show an address."""
+        self._call("POST", f"{self._session}/url", {"url": url})
 
     def run(self, code: str, *words: Any) -> Any:
         """Return what JavaScript returns."""

@@ -10,6 +10,7 @@ import pytest
 from ntkrun.cli import main as cli
 from ntkrun.cli.commands import COMMANDS
 from tests.faults.plan import record
+from tests.server import pretend
 
 TINY = ["dataset.n_train=60", "dataset.n_test=20", "feature_dim=48", "depth=2", "baseline=none"]
 
@@ -120,11 +121,11 @@ def test_doctor_tells_of_the_machine(tmp_path, capsys):
 
 
 def test_ui_starts_mlflow_on_this_machine_only(out, capsys, monkeypatch):
-    called = []
-    monkeypatch.setattr(os, "execv", lambda path, words: called.append((path, words)))
-    cli.main(["ui", str(out), "--port", "5055"])
-    ((path, words),) = called
-    assert path == sys.executable
+    called = pretend(monkeypatch)
+    assert cli.main(["ui", str(out), "--port", "5055"]) == 0
+    assert "http://127.0.0.1:5055/ntkrun" in capsys.readouterr().out
+    ((words, _),) = called
+    assert words[0] == sys.executable
     assert words[words.index("--host") + 1] == "127.0.0.1"
     assert words[-1] == f"sqlite:///{out / 'mlflow.db'}"
     record("S8", "ntkrun ui: on 127.0.0.1", 1)

@@ -75,6 +75,7 @@ def test_the_examples_of_adding_something_work_together(added, tmp_path, capsys)
         ("docs/confidence.md", 5),
         ("docs/images.md", 10),
         ("docs/tables.md", 4),
+        ("docs/mlflow.md", 4),
         ("docs/choosing.md", 2),
     ],
 )

@@ -106,7 +106,7 @@ def test_the_parameters_on_the_api_page_are_those_of_the_class(place):
 
 def test_every_public_name_is_on_the_api_page():
     text = (DOCS / "api.md").read_text()
-    assert [name for name in ntkrun.__all__ if f"autoclass:: ntkrun.{name}\n" not in text] == []
+    assert [name for name in ntkrun.__all__ if not re.search(rf"auto\w+:: ntkrun\.{name}\n", text)] == []
 
 
 def test_every_page_is_in_the_navigation():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import logging
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from ntkrun.cli.help import conf_dir
 from ntkrun.cli.words import prepared
 from ntkrun.errors import NtkrunError, SweepError
-from ntkrun.log import note_line
+from ntkrun.log import note_line, redacted
 from ntkrun.progress import saying
 from ntkrun.store.modes import umask
 from ntkrun.store.paths import as_path, home
@@ -159,6 +160,7 @@ def _run(
 
 def checked(config: Any, sweep: Path | None = None) -> RunConfig:
     """Return the checked objects of a composed configuration; ConfigError with every problem found."""
+    from hydra.core.hydra_config import HydraConfig
     from omegaconf import OmegaConf
 
     record = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
@@ -169,4 +171,6 @@ def checked(config: Any, sweep: Path | None = None) -> RunConfig:
         from ntkrun.config import build
 
         machine.tune()
-        return build({str(k): v for k, v in record.items()}, sweep)
+        words = sys.argv[1:] if sweep is None else HydraConfig.get().overrides.task
+        command = shlex.join(["ntkrun", *map(redacted, words)])
+        return build({str(k): v for k, v in record.items()}, sweep, command)

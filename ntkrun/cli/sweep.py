@@ -70,8 +70,9 @@ def _start(config: Any) -> Started:
         inside = outputs in folder.parents
         modes.follow(outputs)
         make_folder(folder / "jobs", "output_dir" if inside else "hydra.sweep.dir")
-        for old in (folder / "jobs").glob("*.json"):  # from an earlier sweep with the same hydra.sweep.dir
-            old.unlink()
+        # from an earlier sweep with the same hydra.sweep.dir
+        for old in [*(folder / "jobs").glob("*.json"), folder / "report.html"]:
+            old.unlink(missing_ok=True)
         write_json(folder / "sweep.json", record | before)
     except Exception:
         sweep_folder.discard(started)
@@ -148,14 +149,15 @@ def end(started: Started, error: Exception | None) -> int:
     sys.stdout.write(table(folder))
     sys.stdout.flush()
     record = sweep_folder.finish(folder, "KILLED" if error else "FINISHED")
-    with saying("MLflow     ending the sweep's run"):
-        parent.attempt(folder, started.uri)
     try:
         with saying("report     writing the page"):
             page.write(collect.runs_of(folder), f"ntkrun: sweep {folder.name}", folder / "report.html")
         sys.stdout.write(f"report        {folder / 'report.html'}\n")
     except DataError:  # no job has finished, as the table shows
         log.debug("no report", exc_info=True)
+    finally:  # the MLflow run carries the report
+        with saying("MLflow     ending the sweep's run"):
+            parent.attempt(folder, started.uri)
     sys.stdout.flush()
     if error:
         raise error

@@ -32,12 +32,14 @@ class RunFolder:
         The folder is made in <output_dir>/runs.
     sweep : Path or None
         Folder of the sweep that the run belongs to.
+    command : str or None
+        Command line that gives this run, for the record.
     """
 
     path: Path
 
-    def __init__(self, output_dir: Path, sweep: Path | None = None):
-        self.output_dir, self.sweep = output_dir, sweep
+    def __init__(self, output_dir: Path, sweep: Path | None = None, command: str | None = None):
+        self.output_dir, self.sweep, self.command = output_dir, sweep, command
         self.started, self.opened, self.finished = time.time(), False, False
         self.key = secrets.token_hex(16)  # identifies the run to the tracker, also after its folder moves
 
@@ -65,7 +67,7 @@ class RunFolder:
         logging.getLogger("ntkrun").removeHandler(self._early)
         logging.getLogger("ntkrun").addHandler(file)
         self.write("config.json", record)
-        self.write("environment.json", machine.describe())
+        self.write("environment.json", {"command": self.command, **machine.describe()})
         self._status("RUNNING")
         return self.path
 

@@ -11,7 +11,7 @@ from ntkrun.log import redacted
 from ntkrun.store.atomic import write_json
 from ntkrun.store.runs import Run, as_key, read_json
 from ntkrun.store.sweep_folder import STATES
-from ntkrun.tracking import causes
+from ntkrun.tracking import causes, shown
 from ntkrun.tracking.causes import Unpublished
 from ntkrun.tracking.database import ARTIFACTS, KEY
 from ntkrun.tracking.tracker import Tracker, relocated, with_password
@@ -34,7 +34,7 @@ def sweep_of(run: Run) -> Path | None:
 
 def open_run(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str:
     """Return the MLflow run of a sweep, made by the first job; call it under the store's lock."""
-    from mlflow.entities import Param
+    from mlflow.entities import Param, RunTag
 
     record = read_json(sweep / "sweep.json")
     known = record.get("parent_run_id") if record.get("tracking_uri") == redacted(tracker.uri) else None
@@ -48,15 +48,18 @@ def open_run(client: Any, experiment: str, sweep: Path, tracker: Tracker) -> str
         "sweep_folder": str(sweep),
         KEY: key,
     }
-    name, start = f"sweep {sweep.name}", int(record["started"] * 1000)
+    name, start = shown.sweep_name(record, sweep), int(record["started"] * 1000)
     # a job that was killed before it recorded the run's id has left the run
     left = client.search_runs([experiment], filter_string=f"tags.`{KEY}` = '{key}'")
     if left:
         client.update_run(left[0].info.run_id, status="RUNNING")
     run = left[0] if left else client.create_run(experiment, run_name=name, start_time=start, tags=tags)
-    words = (word.lstrip("+~").partition("=") for word in record["overrides"])
-    params = {as_key(k): v[:6000] for k, _, v in words}
-    client.log_batch(run.info.run_id, params=[Param(k, v) for k, v in params.items()])  # the last word counts
+    words = (word.lstrip("+~").partition("=") for word in shown.words(record))
+    given = {k: v for k, _, v in words}  # the last word counts
+    varied = record.get("varies", given)
+    params = [Param(as_key(k), v[:6000]) for k, v in given.items() if k in varied]
+    tags_of = [RunTag(as_key(k), v[:5000]) for k, v in given.items() if k not in varied]
+    client.log_batch(run.info.run_id, params=params, tags=tags_of)
     record |= {
         "parent_run_id": run.info.run_id,
         "tracking_uri": redacted(tracker.uri),
@@ -82,6 +85,9 @@ def close_run(sweep: Path, home: Path | None = None, uri: str | None = None) -> 
         with tracker.store() as (client, _):
             for state in STATES:
                 client.log_metric(record["parent_run_id"], f"jobs/{state}", record[state])
+            client.set_tag(record["parent_run_id"], shown.NOTE, shown.sweep_note(sweep))
+            if (report := sweep / "report.html").is_file():
+                client.log_artifact(record["parent_run_id"], str(report))
             end = int(record["finished"] * 1000)
             status = "FAILED" if record["failed"] else "FINISHED"
             status = "KILLED" if record["status"] == "KILLED" else status

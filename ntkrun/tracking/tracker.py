@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import urllib.parse
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,7 +61,9 @@ class Tracker:
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "30")
         logging.getLogger("alembic").setLevel(logging.WARNING)
-        from mlflow.tracking import MlflowClient
+        with warnings.catch_warnings():  # a notebook without ipywidgets: tqdm warns when it is imported
+            warnings.filterwarnings("ignore", message="IProgress not found")
+            from mlflow.tracking import MlflowClient
 
         # a broken store also raises an exception
         for name in ("mlflow", "sqlalchemy"):

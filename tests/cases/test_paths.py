@@ -1,7 +1,6 @@
 """Paths with signs of their own, and records that mean the same from anywhere."""
 
 import json
-import os
 
 import pytest
 
@@ -9,6 +8,7 @@ from ntkrun.cli import main as cli
 from ntkrun.store.paths import absolute_url
 from tests.cases.base import TABLE, Case, rows
 from tests.cases.test_folders import MEMORY, OK, nothing_made
+from tests.server import pretend
 
 
 def at_home(*names):
@@ -120,13 +120,12 @@ def test_situation(case, stage):
 
 
 def test_ui_hands_over_the_address_that_the_run_used(stage, monkeypatch):
-    called = []
-    monkeypatch.setattr(os, "execv", lambda path, words: called.append(words))
+    called = pretend(monkeypatch)
     folder = stage.here / "what? 50%"
     folder.mkdir()
     (folder / "mlflow.db").touch()
     cli.main(["ui", str(folder)])
-    (words,) = called
+    ((words, _),) = called
     assert words[-1] == f"sqlite+pysqlite://{stage.here}/what%3F%2050%25/mlflow.db".replace("://", ":///", 1)
 
 

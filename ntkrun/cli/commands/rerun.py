@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import sys
 from typing import Any
 
@@ -39,7 +40,8 @@ def run(options: argparse.Namespace) -> int:
     # the folder may have been moved: its place shows its output_dir
     home = options.output_dir or str(old.folder.parent.parent)
     machine.tune()
-    new = pipeline.run(build({**old.config, "output_dir": home, "skip_finished": False}))
+    command = shlex.join(["ntkrun", "rerun", str(old.folder)])
+    new = pipeline.run(build({**old.config, "output_dir": home, "skip_finished": False}, command=command))
     changed = differences(old.result, new)
     lines = [f"\nrerun         of {old.folder}"]
     if new["data_sha256"] != old.result.get("data_sha256"):

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, must_be
+from ntkrun.maths.documented import Documented
 from ntkrun.maths.estimators.held_out import draws
 from ntkrun.maths.method.ntk_sketch import NTKSketch
 from ntkrun.maths.ridge.normal import Linear
@@ -35,7 +36,7 @@ FLOOR = 1e-13
 
 
 @dataclass(eq=False, repr=False)
-class NTKRidge(BaseEstimator):
+class NTKRidge(Documented, BaseEstimator):
     """Base of the ridge estimators: keeps sums over the rows to fit and over the held-out rows.
 
     While either has fewer rows than columns, its features are kept instead, which are smaller than the sums.
@@ -66,11 +67,17 @@ class NTKRidge(BaseEstimator):
     features_ : fitted estimator, or None for "passthrough"
     lambda_ : float, or ndarray (targets,) for alpha_per_target
         The ridge parameter of (1/n) ‖Z w + b - Y‖² + lambda ‖w‖².
+    lambda_path_ : tuple of ndarray (lambda_count,) and ndarray (lambda_count,), float64
+        The lambdas tried, ascending, and the mean squared error on the held-out rows with each; errors of
+        shape (lambda_count, targets) for alpha_per_target. The lambdas are those of the fit to the other
+        rows. `lambda_` is for all rows, whose features have another scale, so it may lie beside the best of
+        them. Without held-out rows the errors are NaN.
     coef_ : ndarray (targets, columns)
     intercept_ : ndarray (targets,)
     seed_ : int
         random_state, or the seed drawn from it.
     n_features_in_ : int
+        Columns of the rows, or size of the second axis of images.
     """
 
     features: Any = None
@@ -94,6 +101,8 @@ class NTKRidge(BaseEstimator):
     def _start(self, X: Any) -> None:
         """Reset everything and fit the features to X."""
         self._check()
+        if isinstance(X, Tensor):  # scikit-learn's check has set it for arrays
+            self.n_features_in_ = X.shape[1]
         self.seed_ = resolved(self.random_state)
         features = NTKSketch(random_state=self.seed_) if self.features is None else self.features
         self.features_ = None if isinstance(features, str) and features == "passthrough" else clone(features)
@@ -147,13 +156,17 @@ class NTKRidge(BaseEstimator):
     def _solve(self) -> Linear:
         lambdas = grid(self.lambda_min, self.lambda_max, self.lambda_count)
         best, self._tuned = [len(lambdas) // 2], None
+        errors: np.ndarray | None = None
         if self._kept.n and self._held.n:
             # relative lambdas become absolute by the sums that are solved
             fits = list(self._kept.path(lambdas, FLOOR))
             if self.alpha_per_target:
-                best = torch.stack([self._held.mse_per_target(fit) for fit in fits]).argmin(0).tolist()
+                errors = torch.stack([self._held.mse_per_target(fit) for fit in fits]).cpu().numpy()
+                best = errors.argmin(0).tolist()
             else:
-                best = [int(np.argmin([self._held.mse(fit) for fit in fits]))]
+                errors = np.array([self._held.mse(fit) for fit in fits])
+                best = [int(errors.argmin())]
+            tried = np.array([fit.lam for fit in fits])
             self._tuned = _joined([fits[i] for i in best])
             self._tuned_lambda = [fits[i].lam for i in best]
         every = self._kept.merged(self._held)
@@ -162,6 +175,10 @@ class NTKRidge(BaseEstimator):
         used = sorted(set(best))
         final = dict(zip(used, every.path([lambdas[i] for i in used], FLOOR), strict=True))
         self._lambda = np.array([final[i].lam for i in best])
+        if errors is None:  # nothing was held out: the grid in the units of all rows
+            tried = np.array(lambdas) * (self._lambda[0] / lambdas[best[0]])
+            errors = np.full((len(lambdas), every.targets) if self.alpha_per_target else len(lambdas), np.nan)
+        self._path = tried, errors
         return _joined([final[i] for i in best])
 
     @property
@@ -169,6 +186,12 @@ class NTKRidge(BaseEstimator):
         """Ridge parameter, or one per target."""
         self._solved()
         return self._lambda if self.alpha_per_target else float(self._lambda[0])
+
+    @property
+    def lambda_path_(self) -> tuple[np.ndarray, np.ndarray]:
+        """Lambdas tried, and the held-out error with each."""
+        self._solved()
+        return self._path
 
     @property
     def coef_(self) -> np.ndarray:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ntkrun import checks
 from ntkrun.errors import ConfigError, DataError, MachineError, must_be
+from ntkrun.maths.documented import Documented
 from ntkrun.maths.ridge.dual import KernelPredictor
 from ntkrun.maths.ridge.normal import Linear
 from ntkrun.maths.rng import resolved, seed_problems
@@ -42,7 +43,7 @@ class Solves(Protocol[P]):
         """Solver for kernel values."""
 
 
-class Method(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
+class Method(Documented, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator, ABC):
     """Base of all methods: the constructor stores, `fit` draws, `transform` is pure.
 
     A method is a FeatureMethod or a KernelMethod. Its `name` is that of its yaml. Its `version` is part of
