@@ -145,6 +145,8 @@ def best_time(
 def draw(series: list[Series], title: str, path: Path) -> None:
     """Write a plot with one panel per group: medians, range of trials, measured slopes."""
     plt = pyplot()
+    from matplotlib.ticker import LogLocator
+
     panels = list(dict.fromkeys(s.panel for s in series))
     figure, grid = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 4.4), dpi=120, squeeze=False)
     for axes, panel in zip(grid[0], panels, strict=True):
@@ -157,6 +159,7 @@ def draw(series: list[Series], title: str, path: Path) -> None:
                 axes.loglog(s.x, guide, ":", color=f"C{i}", linewidth=1)
             axes.set_xlabel(s.xlabel)
             axes.set_ylabel(s.ylabel)
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # more would run into each other
         axes.set_title(panel, fontsize=10)
         axes.grid(alpha=0.3, which="both")
         axes.legend(fontsize=8)
