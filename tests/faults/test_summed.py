@@ -73,7 +73,8 @@ def test_kill_before_every_call(toy, stored, patch):
         out = toy.fresh()
         assert start(toy, out, patch, mode="kill", at=at).code == -signal.SIGKILL
         check(toy, out, patch, stored)
-    what = "SIGKILL before call n, n = 1..M, of all calls that change files, with features=summed"
+    kind = "valid and test" if patch is EVERY else "no"
+    what = f"SIGKILL before call n, n = 1..M, that changes files; features=summed, {kind} shards stored"
     record("U1", what, len(every), len(every) == calls)
 
 
