@@ -56,10 +56,11 @@ def measured(split: Split, reference: KernelMethod, folder: Path, enough: float)
     reference.kernel(x[:1], x[:1])  # compiles what is compiled at first use
     while True:
         x = split.sample(side, DTYPES[reference.dtype])
-        side, took = len(x), _timed(reference, x)
+        most, side = len(x) < side or side >= MOST_ROWS, len(x)
+        took = _timed(reference, x)
         if entries_of(split) / (side * side) * took < enough:
             return Rate(*[side * side / took] * 3)
-        if took >= SHORTEST or side >= min(MOST_ROWS, split.n_train):
+        if took >= SHORTEST or most:
             break
         side *= 2
     times = [took]

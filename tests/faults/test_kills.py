@@ -148,7 +148,7 @@ def test_kills_during_a_sweep(toy):
 )
 def test_signals_end_a_run_in_time_and_mark_it(toy, number, code):
     rng, trials = random.Random(SEED + number), count(1, 20)
-    length = toy.start(toy.fresh()).seconds
+    length = min(toy.start(toy.fresh()).seconds for _ in range(2))  # the first one loads what others find
     seen = 0
     for _ in range(trials):
         out = toy.fresh()
