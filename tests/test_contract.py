@@ -110,7 +110,10 @@ def test_public_names_load_on_use():
         _ = ntkrun.Nothing
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(n, marks=pytest.mark.slow) if n.startswith("theorem_") else n for n in EXPERIMENTS],
+)
 def test_every_experiment_runs_on_tiny_data(name, tiny_npz, tmp_path, capsys):
     words = [
         f"experiment={name}",

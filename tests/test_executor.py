@@ -69,6 +69,7 @@ def test_an_error_of_a_task_is_raised_here(process):
         list(process.run(odd_one_out, [Call("a", (i,)) for i in range(6)]))
 
 
+@pytest.mark.slow
 def test_a_lost_worker_costs_its_task_a_second_try_and_no_more(tmp_path):
     tasks = [Call(f"t{i}", (f"t{i}", tmp_path, 2 if i == 1 else 0)) for i in range(5)]
     with EXECUTORS.get("process")(workers=2) as workers:

@@ -227,6 +227,7 @@ def test_a_damaged_line_that_is_no_shards_is_mended_by_the_next_run(tmp_path, ca
     assert cli.main(["verify", str(tmp_path)]) == 0
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_receipts_take_seconds(tmp_path):
     many = receipts(100_000)
     store, begin = ShardStore(tmp_path, {"a": 1}), time.monotonic()

@@ -126,7 +126,7 @@ def in_a_process(words, out, folder):
 
 
 SIDE_BY_SIDE = [
-    ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    pytest.param(["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], marks=pytest.mark.slow),
     pytest.param(["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"], marks=pytest.mark.slow),
 ]
 

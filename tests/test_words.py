@@ -99,7 +99,16 @@ def keys(tree, prefix=""):
             yield from keys(value, f"{prefix}{key}.")
 
 
-@pytest.mark.parametrize("overrides", [["study=theorem_1"], *SETS], ids=str)
+QUICK = [["dataset=csv"], ["dataset=folder"], ["method=auto"], ["method=ntk_nystrom"], ["solver=ridge_cg"]]
+REST = [words for words in [["study=theorem_1"], *SETS] if words not in QUICK]
+LATER = [
+    pytest.param(words, marks=pytest.mark.slow)
+    for words in [["study=theorem_1"], *SETS]
+    if words not in QUICK
+]
+
+
+@pytest.mark.parametrize("overrides", [*QUICK, *LATER], ids=str)
 def test_every_key_set_to_what_no_key_is(overrides):
     """A configuration is accepted, or one line says what is wrong; no data are read."""
     refused = 0

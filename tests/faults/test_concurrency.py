@@ -69,6 +69,7 @@ def real(toy, out):
     return subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=env)
 
 
+@pytest.mark.slow
 def test_a_stopped_holder_keeps_its_lock_and_a_dead_one_loses_it(toy):
     trials = count(1, 5)
     for _ in range(trials):

@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -94,6 +95,7 @@ def check(toy, out, words):
     return done.code == 0
 
 
+@pytest.mark.slow
 def test_generated_overrides(toy):
     out, ended = toy.fresh(), [0]
 
@@ -139,6 +141,7 @@ def sets(draw):
     return {"x_train": x, "y_train": y, "x_test": x_test, "y_test": y[: len(x_test)]}
 
 
+@pytest.mark.slow
 def test_generated_arrays(toy):
     out, ended = toy.fresh(), [0]
     path = toy.folder / "generated.npz"

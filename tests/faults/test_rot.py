@@ -200,6 +200,7 @@ if FULL:
     ]
 
 
+@pytest.mark.slow
 def test_what_changes_numbers_changes_the_key_and_nothing_else_does(toy, good):
     """D7: features of another configuration, or of other data, are never taken for those of this one."""
 

@@ -26,6 +26,7 @@ def resume(toy, out):
     assert harness.receipts(out) == harness.shards(out)
 
 
+@pytest.mark.slow
 def test_killed_between_a_shard_and_its_receipt(toy, good):
     """A shard is there and its line is not, or is torn at any byte: that shard alone is computed again."""
     rng, trials = random.Random(SEED + 20), count(2, 100)
@@ -46,6 +47,7 @@ def test_killed_between_a_shard_and_its_receipt(toy, good):
     )
 
 
+@pytest.mark.slow
 def test_rot_in_a_line_of_the_manifest(toy, good):
     rng, trials = random.Random(SEED + 21), count(2, 200)
     for _ in range(trials):

@@ -105,6 +105,7 @@ def test_power_loss(toy, stored, how):
     record("U3", f"power loss with features=summed, un-synced writes {name}", trials)
 
 
+@pytest.mark.slow
 def test_rot_of_sums(toy, stored):
     rng, trials = random.Random(SEED + 4), count(2, 300)
     cut = toy.fresh()
@@ -131,6 +132,7 @@ def test_rot_of_sums(toy, stored):
     record("U4", "a file of sums torn or with a flipped bit, after a kill; then the same command", trials)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [28, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_full_or_broken_disk(toy, stored, number):
     rng, trials = random.Random(SEED + number), count(2, 100)
