@@ -54,7 +54,7 @@ def run(
     if baseline == "none":
         return None
     name, entries = type(reference).__name__, rate.entries_of(split)
-    enough = {"exact": math.inf, "estimate": 0.0}.get(baseline, QUICK_SECONDS / 4)
+    enough = {"exact": math.inf, "estimate": 0.0}.get(baseline, QUICK_SECONDS / 2)
     with saying(f"baseline   timing {name}"):
         speed = rate.measured(split, reference, root.parent / rate.FOLDER, enough)
     guess = entries / speed.entries_per_s
