@@ -169,7 +169,7 @@ def test_no_worker_grows_with_the_file(tmp_path):
         peak[rows] = limited(path, tmp_path / str(rows))
         path.unlink()
     large, small = peak[1_000_000], peak[62_500]
-    assert 0 < large["worker"] < small["worker"] + (64 << 20)
+    assert 0 < large["worker"] < small["worker"] + (128 << 20)  # of 3.7 GB more
     assert max(large.values()) < LIMIT
     shown = " and ".join(f"{size >> 20} MiB in a {name}" for name, size in large.items())
     what = f"4 GB of rows, 1 GiB for each process (RLIMIT_DATA and resident): {shown}, as with 0.26 GB"
