@@ -233,3 +233,25 @@ def test_two_levels_of_processes_are_warned_of(tmp_path, capsys):
     words += ["hydra.launcher.n_jobs=1", "dataset.n_train=100", "dataset.n_test=20", "feature_dim=32"]
     assert cli.main([*words, "baseline=none", f"output_dir={tmp_path}"]) == 0
     assert "jobs x workers" in capsys.readouterr().err
+
+
+def test_a_worker_that_is_lost_while_dask_starts_costs_a_second_try(monkeypatch):
+    import distributed
+
+    real, failing = distributed.LocalCluster, [1]
+
+    def cluster(**options):
+        if failing[0]:
+            failing[0] -= 1
+            raise RuntimeError("Nanny failed to start worker process")
+        return real(**options)
+
+    monkeypatch.setattr(distributed, "LocalCluster", cluster)
+    dask = EXECUTORS.get("dask")
+    executor = dask(workers=1)
+    with executor:
+        executor.start()
+        assert not failing[0]
+    failing[0] = 100
+    with pytest.raises(MachineError, match=r"dask's workers did not start: Nanny .* Try executor=process\."):
+        dask(workers=1).start()

@@ -65,22 +65,36 @@ class Dask(Pool):
         """Threads per worker; None leaves those of a cluster as they are."""
         return super().share if self.address is None else self.threads
 
+    def _local(self) -> Any:
+        """Start a cluster on this machine, again if a worker is lost meanwhile; MachineError after that."""
+        from distributed import LocalCluster
+
+        tries = RETRIES
+        while True:
+            try:
+                return LocalCluster(
+                    n_workers=self.size,
+                    threads_per_worker=1,
+                    host="127.0.0.1",
+                    dashboard_address=None,
+                    memory_limit=None,
+                    silence_logs=50,
+                )
+            except RuntimeError as error:
+                if not tries:
+                    remedy = "Try executor=process."
+                    raise MachineError(f"dask's workers did not start: {error}. {remedy}") from error
+                tries -= 1
+
     def start(self) -> None:
         """Start the cluster, or connect to it; MachineError if no worker answers."""
         import dask
-        from distributed import Client, LocalCluster
+        from distributed import Client
 
         dask.config.set({"distributed.scheduler.allowed-failures": RETRIES})
         self._cluster = None
         if self.address is None:
-            self._cluster = LocalCluster(
-                n_workers=self.size,
-                threads_per_worker=1,
-                host="127.0.0.1",
-                dashboard_address=None,
-                memory_limit=None,
-                silence_logs=50,
-            )
+            self._cluster = self._local()
         try:
             self._client = Client(self._cluster or self.address, set_as_default=False, timeout=PATIENCE)
             self._client.wait_for_workers(1, timeout=PATIENCE)
