@@ -185,6 +185,11 @@ def cores() -> int:
 
 def describe() -> dict[str, Any]:
     """Return versions, cores, threads and the git state of the code, for the record."""
+    return {**here(), **_git()}
+
+
+def here() -> dict[str, Any]:
+    """Return the same without the git state, which takes two other programs."""
     import torch
 
     packages = {}
@@ -210,7 +215,6 @@ def describe() -> dict[str, Any]:
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "packages": packages,
-        **_git(),
     }
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import statistics
 import time
@@ -18,6 +17,7 @@ from ntkrun.datasets.split import Split
 from ntkrun.maths.method.base import DTYPES
 from ntkrun.maths.method.kernel import KernelMethod
 from ntkrun.store.atomic import write_atomic
+from ntkrun.store.shards import content_key
 
 FOLDER = "rates"  # in output_dir
 SHORTEST = 0.3  # seconds; shorter blocks only find a size
@@ -36,9 +36,14 @@ class Rate:
     high: float
 
 
-def entries_of(split: Split) -> int:
+def entries(n_train: int, n_test: int) -> int:
     """Return the number of kernel entries of a run: all pairs of training rows, and test by training rows."""
-    return split.n_train * (split.n_train + 1) // 2 + split.n_train * len(split.test)
+    return n_train * (n_train + 1) // 2 + n_train * n_test
+
+
+def entries_of(split: Split) -> int:
+    """Return the same for a split."""
+    return entries(split.n_train, len(split.test))
 
 
 def measured(split: Split, reference: KernelMethod, folder: Path, enough: float) -> Rate:
@@ -48,9 +53,10 @@ def measured(split: Split, reference: KernelMethod, folder: Path, enough: float)
     agree, for LONGEST seconds at most. All of that stops as soon as one block shows that the kernel entries
     of the run take less than `enough` seconds; its rate is then a lower bound, since short blocks are slow.
     """
-    if known := kept(split, reference, folder):
-        return known
     about = _about(split, reference)
+    file = _file(folder, about)
+    if known := _read(file):
+        return known
     load, side = machine.Load(), 4
     x = split.sample(2, DTYPES[reference.dtype])
     reference.kernel(x[:1], x[:1])  # compiles what is compiled at first use
@@ -71,16 +77,16 @@ def measured(split: Split, reference: KernelMethod, folder: Path, enough: float)
     beside = load.beside()
     if took >= SHORTEST and _spread(times) <= STEADY and not (beside and beside.slows):
         folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(
-            folder / f"{_key(about)}.json",
-            json.dumps({"rate": asdict(rate), "of": about}, default=str).encode(),
-        )
+        write_atomic(file, json.dumps({"rate": asdict(rate), "of": about}, default=str).encode())
     return rate
 
 
 def kept(split: Split, reference: KernelMethod, folder: Path) -> Rate | None:
     """Return the rate that an earlier run on this machine has kept in `folder`; None without one."""
-    file = folder / f"{_key(_about(split, reference))}.json"
+    return _read(_file(folder, _about(split, reference)))
+
+
+def _read(file: Path) -> Rate | None:
     with contextlib.suppress(OSError, ValueError, TypeError, KeyError):  # absent or damaged
         return Rate(**json.loads(file.read_bytes())["rate"])
     return None
@@ -99,7 +105,7 @@ def _spread(times: list[float]) -> float:
 
 def _about(split: Split, reference: KernelMethod) -> dict[str, Any]:
     """Return all that a rate depends on."""
-    about = machine.describe()
+    about = machine.here()
     return {
         "kernel": reference.code(),
         "parameters": reference.parameters() | {"device": reference.device},
@@ -108,6 +114,5 @@ def _about(split: Split, reference: KernelMethod) -> dict[str, Any]:
     }
 
 
-def _key(about: dict[str, Any]) -> str:
-    text = json.dumps(about, sort_keys=True, default=str)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+def _file(folder: Path, about: dict[str, Any]) -> Path:
+    return folder / f"{content_key(about)}.json"

@@ -76,7 +76,7 @@ def comparable(runs: Sequence[Run], record: dict[str, Any]) -> list[Run]:
 
     Runs beside which other programs kept a quarter of the cores busy count only if there are no others.
     """
-    here = machine.describe()
+    here = machine.here()
     alike = [
         run
         for run in runs
@@ -196,7 +196,7 @@ def _sizes(split: Split) -> tuple[int, int]:
 
 def _units(kind: str, n: int, test: int) -> float:
     """Return the rows to compute, or the kernel's entries."""
-    return n * (n + 1) / 2 + float(n) * test if kind == "kernel" else float(n + test)
+    return float(rate.entries(n, test) if kind == "kernel" else n + test)
 
 
 def _views(config: dict[str, Any]) -> int:
